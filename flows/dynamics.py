@@ -1,0 +1,113 @@
+"""What a model is: its generator. `Dynamics`, `Flow`, and the parts of a splitting."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flows.scheme import Draw
+
+State = Any
+TestFunction = Callable[[Any, State], Any]
+
+
+def directional(
+    phi: TestFunction, t: Any, y: State, v: State, time_rate: float = 1.0
+) -> Any:
+    """The derivative of φ along (time_rate, v): time_rate ∂ₜφ + v·∇φ at (t, y).
+
+    Integer leaves of y are labels: they do not move, and v holds None for them.
+    """
+    moving, labels = eqx.partition(y, eqx.is_inexact_array)
+
+    def along(t, moving):
+        return phi(t, eqx.combine(moving, labels))
+
+    t = jnp.asarray(t, dtype=_dtype(moving))
+    return jax.jvp(along, (t, moving), (jnp.full_like(t, time_rate), v))[1]
+
+
+def _dtype(tree: Any) -> Any:
+    leaves = jax.tree.leaves(tree)
+    return leaves[0].dtype if leaves else jnp.asarray(0.0).dtype
+
+
+class Dynamics(eqx.Module):
+    """Base of all models, known by what they do to a test function φ(t, y).
+
+    Solving, plotting, energies and LaTeX are functions of a model, not methods of it.
+    """
+
+    equation: ClassVar[str] = ""
+    """The model's equation in LaTeX, in the symbols of its source."""
+
+    @abstractmethod
+    def generator(self, phi: TestFunction) -> TestFunction:
+        """L φ as a function of (t, y), the time derivative included; L(L(φ)) works.
+
+        Args:
+            phi: scalar test function of (t, y); any jax code.
+
+        Returns:
+            The function (t, y) -> (L φ)(t, y), a scalar.
+        """
+
+    def position(self, y: State) -> Float[Array, " n"]:
+        """The parameters x (shape [n]) within a state y."""
+        return getattr(y, "position", y)
+
+    def _repr_latex_(self) -> str:
+        from flows.symbolic import latex
+
+        return f"$\\displaystyle {latex(self)}$"
+
+
+class Flow(Dynamics):
+    """A deterministic model dy = v(t, y) dt, with L φ = ∂ₜφ + v·∇φ."""
+
+    stiff: ClassVar[bool] = False
+    """Whether explicit solvers are hopeless at the scales the model is meant for."""
+    advances_time: ClassVar[bool] = True
+
+    @abstractmethod
+    def vector_field(self, t: Any, y: State) -> State:
+        """dy/dt at (t, y), of y's structure; None in place of integer leaves."""
+
+    def parts(self) -> Mapping[str, Part]:
+        """Named split fields whose sum is the field (empty where none is known)."""
+        return {}
+
+    def generator(self, phi: TestFunction) -> TestFunction:
+        """L φ = ∂ₜφ + v·∇φ (for a part that freezes time: v·∇φ)."""
+        rate = 1.0 if self.advances_time else 0.0
+
+        def l_phi(t, y):
+            return directional(phi, t, y, self.vector_field(t, y), rate)
+
+        return l_phi
+
+
+class Part(Flow):
+    """One term of a split model whose time-h map is known exactly.
+
+    The time t is one more coordinate, moved by the one part with `advances_time`;
+    so a word of parts is a splitting in the strict sense even where the field
+    depends on t (Adam's bias correction).
+    """
+
+    advances_time: ClassVar[bool] = False
+
+    @abstractmethod
+    def exact(self, t: Any, y: State, h: Any, noise: Any = None) -> State:
+        """The state after time h under this part alone, started at (t, y)."""
+
+    def noise_like(self, y: State) -> Draw | None:
+        """What `exact` draws: None, or standard normals of some shape."""
+        del y
+        return None

@@ -1,0 +1,312 @@
+"""Objectives: a loss f with its derivatives, its data and the facts known of it."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flows.errors import BadInput
+from flows.ravel import Unravel, ravel_params
+
+
+class Fact(NamedTuple):
+    """A number (or exact expression) known of an objective, and how it is known."""
+
+    value: Any
+    provenance: str
+
+
+class Facts(NamedTuple):
+    """What is known of f; None where nothing is.
+
+    Attributes:
+        smoothness: L with |∇f(x) - ∇f(y)| <= L |x - y| (1/time for a gradient flow).
+        strong_convexity: μ with ∇²f >= μ I.
+        minimiser: x* of shape [n].
+        minimum: f(x*).
+    """
+
+    smoothness: Fact | None = None
+    strong_convexity: Fact | None = None
+    minimiser: Fact | None = None
+    minimum: Fact | None = None
+
+
+class Data(eqx.Module):
+    """Data of a loss: traced like any array, but shielded from differentiation.
+
+    Being leaves, the arrays are arguments of compiled functions (no giant constants,
+    no recompilation for new data of the same shape). `parameters_of` tells them from
+    a model's parameters for `eqx.partition` and `eqx.filter_vmap`.
+    """
+
+    is_data: ClassVar[bool] = True
+    tree: Any
+
+    def get(self, batch: Any = None) -> Any:
+        """The data, or its rows `batch` (integer indices of shape [b])."""
+        tree = jax.tree.map(jax.lax.stop_gradient, self.tree)
+        return tree if batch is None else jax.tree.map(lambda a: a[batch], tree)
+
+    @property
+    def rows(self) -> int:
+        """Length N of the leading axis."""
+        return jax.tree.leaves(self.tree)[0].shape[0]
+
+
+def parameters_of(model: Any) -> Any:
+    """A pytree of booleans: True on inexact arrays that are parameters, not data.
+
+    `eqx.partition(model, parameters_of(model))` splits a model for `jax.grad` or
+    `jax.vmap` over its parameters with the data held fixed.
+    """
+
+    def mark(leaf):
+        if isinstance(leaf, Data):
+            return jax.tree.map(lambda _: False, leaf)
+        return eqx.is_inexact_array(leaf)
+
+    return jax.tree.map(mark, model, is_leaf=lambda leaf: isinstance(leaf, Data))
+
+
+class Objective(eqx.Module):
+    """A loss f on R^n with its derivatives; the base of all objectives.
+
+    Positions are flat vectors of shape [n]. `params` and `ravel` translate between a
+    position and the user's pytree. Where f is a mean over N data rows, `batch` (integer
+    indices) restricts it to those rows.
+    """
+
+    facts: eqx.AbstractVar[Facts]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number n of parameters."""
+
+    @abstractmethod
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """f(x)."""
+
+    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
+        """∇f(x), by reverse mode unless an objective knows a closed form."""
+        return jax.grad(self.value)(x, batch)
+
+    def hvp(
+        self, x: Float[Array, " n"], v: Float[Array, " n"], batch: Any = None
+    ) -> Float[Array, " n"]:
+        """∇²f(x) v, forward over reverse."""
+        return jax.jvp(lambda z: self.gradient(z, batch), (x,), (v,))[1]
+
+    def third(
+        self,
+        x: Float[Array, " n"],
+        u: Float[Array, " n"],
+        v: Float[Array, " n"],
+        batch: Any = None,
+    ) -> Float[Array, " n"]:
+        """∇³f(x)[u, v, ·]."""
+        return jax.jvp(lambda z: self.hvp(z, v, batch), (x,), (u,))[1]
+
+    def params(self, x: Float[Array, " n"]) -> Any:
+        """The user's parameter pytree at x (the vector itself where there is none)."""
+        return x
+
+    def ravel(self, params: Any) -> Float[Array, " n"]:
+        """The position of a parameter pytree.
+
+        Raises:
+            BadInput: wrong structure, shape or dtype, or a non-finite entry.
+        """
+        unravel, x = ravel_params(params)
+        if len(unravel.shapes) != 1 or x.shape != (self.size,):
+            raise BadInput(
+                f"a position of this objective is one vector of {self.size} floats; "
+                f"got leaves of shapes {list(unravel.shapes)}."
+            )
+        return x
+
+    def sharpness(self, params: Any, *, tolerance: float = 1e-8) -> Any:
+        """The largest Hessian eigenvalue at `params`, with its residual.
+
+        See `flows.sharpness`.
+        """
+        from flows.sharpness import sharpness
+
+        return sharpness(self, self.ravel(params), tolerance=tolerance)
+
+
+class LossObjective(Objective):
+    """f from any jax loss over a pytree, with or without data (see `from_loss`)."""
+
+    loss: Callable[..., Any] = eqx.field(static=True)
+    unravel: Unravel = eqx.field(static=True)
+    data: Data | None = None
+    facts: Facts = Facts()
+
+    @property
+    def size(self) -> int:
+        """Number n of parameters."""
+        return self.unravel.size
+
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """f(x), on the data rows `batch` where given."""
+        if self.data is None:
+            return self.loss(self.unravel(x))
+        return self.loss(self.unravel(x), self.data.get(batch))
+
+    def params(self, x: Float[Array, " n"]) -> Any:
+        """The user's parameter pytree at x."""
+        return self.unravel(x)
+
+    def ravel(self, params: Any) -> Float[Array, " n"]:
+        """The position of a parameter pytree of the structure given at the start."""
+        return self.unravel.ravel(params)
+
+
+class SympyObjective(Objective):
+    """f from a sympy expression (see `from_sympy`).
+
+    Attributes:
+        expression: the expression, in its symbols and parameters.
+        symbols: names of the coordinates, in order.
+        parameters: name -> value; leaves, so that a new value recompiles nothing.
+    """
+
+    expression: Any = eqx.field(static=True)
+    variables: tuple[Any, ...] = eqx.field(static=True)
+    parameters: dict[str, Array]
+    facts: Facts = Facts()
+
+    @property
+    def size(self) -> int:
+        """Number n of coordinates."""
+        return len(self.variables)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the coordinates, in order."""
+        return tuple(str(s) for s in self.variables)
+
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """f(x)."""
+        if batch is not None:
+            raise BadInput("an objective from an expression has no data to batch.")
+        names = tuple(sorted(self.parameters))
+        function = _lambdified(self.expression, self.variables, names)
+        constants = [self.parameters[name] for name in names]
+        return jnp.asarray(function(*(x[i] for i in range(self.size)), *constants))
+
+
+@functools.lru_cache(maxsize=256)
+def _lambdified(expression, variables, names):
+    import sympy
+
+    by_name = {s.name: s for s in expression.free_symbols}
+    constants = [by_name.get(name, sympy.Symbol(name)) for name in names]
+    return sympy.lambdify([*variables, *constants], expression, modules="jax")
+
+
+def from_sympy(
+    expression: Any,
+    symbols: Sequence[Any],
+    parameters: Mapping[Any, float] | None = None,
+    *,
+    facts: Facts | None = None,
+) -> SympyObjective:
+    """An objective from a sympy expression.
+
+    Args:
+        expression: scalar expression f.
+        symbols: its coordinates x_0, ..., x_{n-1}, in order.
+        parameters: symbol -> value for every other free symbol.
+        facts: what is known of f.
+
+    Returns:
+        The objective; positions are vectors of shape [n].
+
+    Raises:
+        BadInput: free symbols that are neither coordinates nor parameters, repeated
+            coordinates, or something that is no scalar expression.
+    """
+    import sympy
+
+    try:
+        expression = sympy.sympify(expression)
+    except (sympy.SympifyError, TypeError) as error:
+        raise BadInput(f"not a sympy expression: {error}") from None
+    if not isinstance(expression, sympy.Expr):
+        raise BadInput(
+            f"a loss is a scalar sympy expression, not {type(expression).__name__}."
+        )
+    variables = tuple(sympy.sympify(s) for s in symbols)
+    if not variables or not all(isinstance(s, sympy.Symbol) for s in variables):
+        raise BadInput("symbols are the coordinates: a non-empty sequence of Symbols.")
+    if len(set(variables)) != len(variables):
+        raise BadInput(f"repeated coordinates in {variables}.")
+    given = {sympy.sympify(k): v for k, v in (parameters or {}).items()}
+    unknown = expression.free_symbols - set(variables) - set(given)
+    if unknown:
+        names = ", ".join(sorted(map(str, unknown)))
+        raise BadInput(
+            f"unknown symbols {names} in the loss: list them among the coordinates or "
+            "give them values in `parameters`."
+        )
+    leaves = {s.name: jnp.asarray(float(v)) for s, v in given.items()}
+    return SympyObjective(expression, variables, leaves, facts or Facts())
+
+
+def from_loss(
+    loss: Callable[..., Any],
+    params: Any,
+    data: Any = None,
+    *,
+    facts: Facts | None = None,
+) -> LossObjective:
+    """An objective from any jax loss over a parameter pytree.
+
+    Args:
+        loss: `loss(params)`, or `loss(params, data)` where data is given; the latter is
+            a mean over the leading axis of the data (so that batches are unbiased).
+        params: an example of the parameters: structure, shapes and dtype count.
+        data: pytree of arrays with a common leading axis of length N, or None. Passed
+            as an argument to compiled functions, never baked in as a constant.
+        facts: what is known of f.
+
+    Returns:
+        The objective; `objective.ravel(params)` is the start as a flat vector.
+
+    Raises:
+        BadInput: integer or mixed-precision parameters, a loss that is not a scalar,
+            data without a common leading axis.
+    """
+    unravel, x = ravel_params(params)
+    if data is not None:
+        data = jax.tree.map(jnp.asarray, data)
+        rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
+        if len(rows) != 1 or rows == {()}:
+            raise BadInput(
+                f"data leaves need one common leading axis; got lengths {rows}."
+            )
+    objective = LossObjective(
+        loss, unravel, None if data is None else Data(data), facts or Facts()
+    )
+    try:
+        out = jax.eval_shape(objective.value, x)
+    except TypeError as error:
+        wanted = "loss(params)" if data is None else "loss(params, data)"
+        raise BadInput(f"the loss could not be called as {wanted}: {error}") from error
+    if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
+        raise BadInput(
+            f"a loss returns one real number; this one returns {out}. Return the mean, "
+            "and no auxiliary output."
+        )
+    return objective
