@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flows.errors import BadInput
 from flows.scheme import Draw
 
 State = Any
@@ -94,7 +95,7 @@ class Flow(Dynamics):
 
 
 class Part(Flow):
-    """One term of a split model whose time-h map is known exactly.
+    """One term of a split model, usually with a time-h map that is known exactly.
 
     The time t is one more coordinate, moved by the one part with `advances_time`;
     so a word of parts is a splitting in the strict sense even where the field
@@ -103,9 +104,16 @@ class Part(Flow):
 
     advances_time: ClassVar[bool] = False
 
-    @abstractmethod
+    has_exact: ClassVar[bool] = True
+
     def exact(self, t: Any, y: State, h: Any, noise: Any = None) -> State:
-        """The state after time h under this part alone, started at (t, y)."""
+        """The state after time h under this part alone, started at (t, y).
+
+        Parts without such a map say `has_exact = False`; a splitting then steps them
+        by the inner scheme that it was given.
+        """
+        del t, y, h, noise
+        raise BadInput(f"{type(self).__name__} has no exact map.")
 
     def noise_like(self, y: State) -> Draw | None:
         """What `exact` draws: None, or standard normals of some shape."""

@@ -147,10 +147,10 @@ class Objective(eqx.Module):
 class LossObjective(Objective):
     """f from any jax loss over a pytree, with or without data (see `from_loss`)."""
 
+    facts: Facts
     loss: Callable[..., Any] = eqx.field(static=True)
     unravel: Unravel = eqx.field(static=True)
-    data: Data | None = None
-    facts: Facts = Facts()
+    data: Data | None
 
     @property
     def size(self) -> int:
@@ -181,10 +181,10 @@ class SympyObjective(Objective):
         parameters: name -> value; leaves, so that a new value recompiles nothing.
     """
 
+    facts: Facts
     expression: Any = eqx.field(static=True)
     variables: tuple[Any, ...] = eqx.field(static=True)
     parameters: dict[str, Array]
-    facts: Facts = Facts()
 
     @property
     def size(self) -> int:
@@ -261,7 +261,7 @@ def from_sympy(
             "give them values in `parameters`."
         )
     leaves = {s.name: jnp.asarray(float(v)) for s, v in given.items()}
-    return SympyObjective(expression, variables, leaves, facts or Facts())
+    return SympyObjective(facts or Facts(), expression, variables, leaves)
 
 
 def from_loss(
@@ -296,9 +296,8 @@ def from_loss(
             raise BadInput(
                 f"data leaves need one common leading axis; got lengths {rows}."
             )
-    objective = LossObjective(
-        loss, unravel, None if data is None else Data(data), facts or Facts()
-    )
+    shielded = None if data is None else Data(data)
+    objective = LossObjective(facts or Facts(), loss, unravel, shielded)
     try:
         out = jax.eval_shape(objective.value, x)
     except TypeError as error:

@@ -1,0 +1,41 @@
+"""Objectives, deterministic dynamics, the symbolic face, solving, trajectories."""
+
+from flows._version import __version__ as __version__
+from flows.adaptive import AdamFlow as AdamFlow
+from flows.adaptive import AdamState as AdamState
+from flows.adaptive import RMSPropFlow as RMSPropFlow
+from flows.adaptive import RMSPropState as RMSPropState
+from flows.adaptive import adam_start as adam_start
+from flows.dynamics import Dynamics as Dynamics
+from flows.dynamics import Flow as Flow
+from flows.dynamics import Part as Part
+from flows.errors import BadInput as BadInput
+from flows.errors import FlowtheoryError as FlowtheoryError
+from flows.errors import NonFiniteState as NonFiniteState
+from flows.errors import NoSymbolicFace as NoSymbolicFace
+from flows.errors import PrecisionError as PrecisionError
+from flows.errors import SolveFailed as SolveFailed
+from flows.errors import UnstableStep as UnstableStep
+from flows.errors import require_float64 as require_float64
+from flows.game import Game as Game
+from flows.game import GameFlow as GameFlow
+from flows.game import min_max as min_max
+from flows.gradient import GradientFlow as GradientFlow
+from flows.gradient import ModifiedHeavyBallFlow as ModifiedHeavyBallFlow
+from flows.gradient import slip as slip
+from flows.iterate import iterate as iterate
+from flows.objective import Data as Data
+from flows.objective import Fact as Fact
+from flows.objective import Facts as Facts
+from flows.objective import Objective as Objective
+from flows.objective import from_loss as from_loss
+from flows.objective import from_sympy as from_sympy
+from flows.objective import parameters_of as parameters_of
+from flows.scheme import Draw as Draw
+from flows.scheme import Scheme as Scheme
+from flows.scheme import Step as Step
+from flows.sharpness import Sharpness as Sharpness
+from flows.solve import solve as solve
+from flows.trajectory import Trajectory as Trajectory
+
+__distribution__ = "flowtheory"
