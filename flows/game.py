@@ -34,7 +34,9 @@ class Game(eqx.Module):
         """F(z)."""
         f = self.operator_fn(z, self.parameters)
         if f.shape != z.shape:
-            raise BadInput(f"the operator maps shape {z.shape} to {f.shape}; not a game.")
+            raise BadInput(
+                f"the operator maps shape {z.shape} to {f.shape}; not a game."
+            )
         return f
 
     def projection(self, z: Float[Array, " n"]) -> Float[Array, " n"]:

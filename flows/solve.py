@@ -98,7 +98,9 @@ def solve(
     _check_field(flow, y0, dtype)
     t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
     if saveat is None:
-        saveat = diffrax.SaveAt(ts=t0 + (t1 - t0) * jnp.linspace(0, 1, 101, dtype=dtype))
+        saveat = diffrax.SaveAt(
+            ts=t0 + (t1 - t0) * jnp.linspace(0, 1, 101, dtype=dtype)
+        )
     controller = _controller(stepsize_controller, dtype)
     options: dict[str, Any] = {"event": event, "max_steps": max_steps}
     if adjoint is not None:
@@ -109,7 +111,9 @@ def solve(
     what = f"solve of {type(flow).__name__}"
     if progress:
         return _segments(flow, y0, t0, t1, dt0, arguments, what, throw)
-    traced = any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((y0, t1, flow)))
+    traced = any(
+        isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((y0, t1, flow))
+    )
     with compiling(what, show=False if traced else None):
         solution = _solve(flow, y0, t0, t1, dt0, *arguments, {})
         if traced:
@@ -162,7 +166,9 @@ def _controller(controller, dtype):
         controller = diffrax.PIDController(rtol=rtol, atol=atol)
     if isinstance(controller, diffrax.PIDController):
         # Tolerances as data: python floats would be compiled in.
-        values = tuple(jnp.asarray(v, dtype) for v in (controller.rtol, controller.atol))
+        values = tuple(
+            jnp.asarray(v, dtype) for v in (controller.rtol, controller.atol)
+        )
         controller = eqx.tree_at(lambda c: (c.rtol, c.atol), controller, values)
     return controller
 
@@ -208,7 +214,14 @@ def _segments(flow, y0, t0, t1, dt0, arguments, what, throw) -> Trajectory:
                     shown.update()
                     continue
                 piece, y, resume = _segment(
-                    flow, y, start, stop, dt0, (solver, controller, options), group, resume
+                    flow,
+                    y,
+                    start,
+                    stop,
+                    dt0,
+                    (solver, controller, options),
+                    group,
+                    resume,
                 )
                 pieces.append((piece.times, piece.states))
                 stats = {k: stats.get(k, 0) + v for k, v in piece.stats.items()}

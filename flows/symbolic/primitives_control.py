@@ -65,9 +65,7 @@ def _scan(interpreter: Any, eqn: Any, *values: Any) -> list[Any]:
     rows = rows[::-1] if p["reverse"] else rows
     avals = [v.aval for v in eqn.outvars[p["num_carry"] :]]
     columns = zip(*rows, strict=True) if rows else [()] * len(avals)
-    stacked = [
-        _stack(interpreter, c, a) for c, a in zip(columns, avals, strict=True)
-    ]
+    stacked = [_stack(interpreter, c, a) for c, a in zip(columns, avals, strict=True)]
     return [*carry, *stacked]
 
 

@@ -108,9 +108,7 @@ def _inputs(leaves: list[Any]) -> tuple[list[int], list[Any], list[Any]]:
             dtype = jnp.bool_ if logical else jnp.result_type(float)
             # A bare expression stands where a Python float would: weakly typed.
             weak = not isinstance(leaf, np.ndarray) and not logical
-            structs.append(
-                jax.ShapeDtypeStruct(symbolic.shape, dtype, weak_type=weak)
-            )
+            structs.append(jax.ShapeDtypeStruct(symbolic.shape, dtype, weak_type=weak))
             values.append(symbolic)
         elif is_real_array(leaf):
             array = jnp.asarray(leaf)

@@ -1,0 +1,12 @@
+"""One-step schemes."""
+
+from discretize.schemes.euler import Euler as Euler
+from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
+from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
+from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
+from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
+from discretize.schemes.splitting import BAOAB as BAOAB
+from discretize.schemes.splitting import EXACT_EMA as EXACT_EMA
+from discretize.schemes.splitting import Splitting as Splitting
+from discretize.schemes.splitting import lie as lie
+from discretize.schemes.splitting import strang as strang

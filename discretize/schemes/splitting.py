@@ -1,0 +1,128 @@
+"""Splittings: words over the named parts of a model."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import equinox as eqx
+
+from flows import BadInput, Draw, Part, Scheme, Step
+
+Letter = tuple[str, Fraction]
+
+
+def parse(word: str) -> tuple[Letter, ...]:
+    """Letters of a word such as "B 1/2, A 1/2, O, A 1/2, B 1/2".
+
+    Raises:
+        BadInput: an empty word or something that is no fraction.
+    """
+    letters = []
+    for token in word.split(","):
+        pieces = token.split()
+        try:
+            weight = (
+                Fraction(pieces[1].replace("½", "1/2")) if pieces[1:] else Fraction(1)
+            )
+            letters.append((pieces[0], weight))
+        except (IndexError, ValueError, ZeroDivisionError):
+            raise BadInput(
+                f"cannot read {token!r} in the word {word!r}; a letter is a part's name "
+                'and a fraction of the step, as in "B 1/2, A 1/2, O, A 1/2, B 1/2".'
+            ) from None
+    return tuple(letters)
+
+
+class Splitting(Scheme):
+    r"""A word over the parts of a model: e^{w₁hL₁} e^{w₂hL₂} ⋯ applied left to right.
+
+    Each letter (name, weight) runs that part's exact map for weight·h. Parts without
+    an exact map are stepped once by `inner`. The clock moves with the part that
+    carries the time, so the later letters of a step see the later time.
+
+    Attributes:
+        word: letters (name, weight), or a string such as "A 1/2, B, A 1/2"; the
+            weights of each part sum to 1.
+        inner: scheme for parts without an exact map, or None.
+    """
+
+    word: tuple[Letter, ...] = eqx.field(static=True, converter=lambda w: _letters(w))
+    inner: Scheme | None = None
+
+    def _parts(self, dynamics: Any) -> dict[str, Part]:
+        parts = dict(dynamics.parts())
+        sums = {}
+        for name, weight in self.word:
+            sums[name] = sums.get(name, Fraction(0)) + weight
+        if set(sums) != set(parts):
+            raise BadInput(
+                f"the word {self} speaks of the parts {sorted(sums)}; "
+                f"{type(dynamics).__name__} has {sorted(parts) or 'none'}."
+            )
+        wrong = {name: str(s) for name, s in sums.items() if s != 1}
+        if wrong:
+            raise BadInput(f"the weights of each part sum to 1; got {wrong}.")
+        if self.inner is None:
+            lost = [name for name in parts if not parts[name].has_exact]
+            if lost:
+                raise BadInput(
+                    f"parts {lost} have no exact map: name an inner scheme for them, "
+                    "e.g. Splitting(word, inner=Euler())."
+                )
+        return parts
+
+    def noise_like(self, dynamics, y):
+        """A list with one entry a letter: None, or what that part draws."""
+        parts = self._parts(dynamics)
+        draws: list[Draw | None] = [parts[name].noise_like(y) for name, _ in self.word]
+        return draws if any(d is not None for d in draws) else None
+
+    def step(self, dynamics, t, y, h, noise, carry) -> Step:
+        """One step of size h."""
+        parts = self._parts(dynamics)
+        noise = noise if noise is not None else [None] * len(self.word)
+        for (name, weight), xi in zip(self.word, noise, strict=True):
+            part = parts[name]
+            span = h * weight.numerator / weight.denominator if weight != 1 else h
+            if part.has_exact:
+                y = part.exact(t, y, span, xi)
+            else:
+                assert self.inner is not None  # by _parts
+                y = self.inner.step(part, t, y, span, None, None).y
+            if part.advances_time:
+                t = t + span
+        return Step(y, carry)
+
+    def __str__(self) -> str:
+        return ", ".join(n if w == 1 else f"{n} {w}" for n, w in self.word)
+
+
+def _letters(word: Any) -> tuple[Letter, ...]:
+    if isinstance(word, str):
+        return parse(word)
+    return tuple((str(name), Fraction(weight)) for name, weight in word)
+
+
+def lie(*parts: str, inner: Scheme | None = None) -> Splitting:
+    """Lie's splitting: each part once, for the whole step. Order 1."""
+    return Splitting(tuple((p, Fraction(1)) for p in parts), inner)
+
+
+def strang(*parts: str, inner: Scheme | None = None) -> Splitting:
+    """Strang's splitting: half steps inwards, a whole one, half steps out. Order 2."""
+    if len(parts) < 2:
+        raise BadInput("Strang's splitting needs two parts or more.")
+    half = [(p, Fraction(1, 2)) for p in parts[:-1]]
+    return Splitting((*half, (parts[-1], Fraction(1)), *reversed(half)), inner)
+
+
+BAOAB = Splitting("B 1/2, A 1/2, O, A 1/2, B 1/2")
+"""Leimkuhler and Matthews' splitting of kinetic Langevin dynamics.
+
+A moves the position, B kicks the velocity, O is the exact Ornstein–Uhlenbeck step.
+Reference: Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1), 34-56.
+"""
+
+EXACT_EMA = Splitting("EMA, X")
+"""Moving averages exactly, then the position: the scheme that optax.adam is."""
