@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,22 +11,29 @@ import equinox as eqx
 import jax
 import numpy as np
 import sympy as sp
+from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 
 from flows.errors import BadInput
-from flows.symbolic.trace import is_real_array
+from flows.symbolic.tracing import is_real_array
 
-_NOT_ASSUMPTIONS = ("symbol", "unit", "help", "static", "converter")
+ASSUMPTIONS = frozenset(
+    "positive nonnegative negative nonpositive nonzero real integer even odd".split()
+)
+"""Keys of a field's metadata that are assumptions on its symbols."""
 
 
 def indexed(name: str, shape: tuple[int, ...], **assumptions: Any) -> Any:
     """A symbol, or an array of symbols name_i_j, of this shape (real by default)."""
-    assumptions.setdefault("real", True)
-    if shape == ():
-        return sp.Symbol(name, **assumptions)
-    out = np.empty(shape, dtype=object)
-    for k in np.ndindex(shape):
-        out[k] = sp.Symbol("_".join([name, *map(str, k)]), **assumptions)
-    return out
+    assumptions = {"real": True, **assumptions}
+    try:
+        if shape == ():
+            return sp.Symbol(name, **assumptions)
+        out = np.empty(shape, dtype=object)
+        for k in np.ndindex(shape):
+            out[k] = sp.Symbol("_".join([name, *map(str, k)]), **assumptions)
+        return out
+    except ValueError as error:  # sympy's InconsistentAssumptions
+        raise BadInput(f"the assumptions on {name} contradict each other") from error
 
 
 def is_data(node: Any) -> bool:
@@ -35,56 +43,107 @@ def is_data(node: Any) -> bool:
     return getattr(type(node), "is_data", False) or type(node).__name__ == "Data"
 
 
-def _fields(node: eqx.Module) -> list[dataclasses.Field]:
-    return [f for f in dataclasses.fields(node) if not f.metadata.get("static", False)]
+def _step(key: Any) -> str:
+    if isinstance(key, GetAttrKey):
+        return key.name
+    if isinstance(key, DictKey):
+        return str(key.key)
+    return str(key.idx if isinstance(key, SequenceKey) else key)
+
+
+def _field_of(model: Any, path: tuple[Any, ...]) -> tuple[int, Mapping[str, Any]]:
+    """Where in the path the last module field stands, and that field's metadata."""
+    place, metadata, node = 0, {}, model
+    for k, key in enumerate(path):
+        if isinstance(key, GetAttrKey) and isinstance(node, eqx.Module):
+            fields = {f.name: f for f in dataclasses.fields(node)}
+            place, metadata = k, fields[key.name].metadata
+        node = _child(node, key)
+    return place, metadata
+
+
+def _child(node: Any, key: Any) -> Any:
+    if isinstance(key, GetAttrKey):
+        return getattr(node, key.name)
+    if isinstance(key, DictKey):
+        return node[key.key]
+    if isinstance(key, SequenceKey):
+        return node[key.idx]
+    return None
+
+
+def parameter_leaves(model: Any) -> tuple[list[tuple[str, str, Any, Any]], Any, list]:
+    """The float leaves of a model as (name, field, leaf, metadata), or None.
+
+    Returns:
+        One entry per leaf (None for a leaf that stays), the tree's structure, and
+        the leaves themselves.
+    """
+    flat, treedef = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_data)
+    entries: list[Any] = []
+    for path, leaf in flat:
+        if is_data(leaf) or not is_real_array(leaf):
+            entries.append(None)
+            continue
+        place, metadata = _field_of(model, path)
+        steps = [_step(k) for k in path]
+        short = "_".join(steps[place:]) or "x"
+        field = steps[place] if steps else ""
+        entries.append((short, "_".join(steps) or "x", field, metadata))
+    count = Counter(e[0] for e in entries if e)
+    named = [
+        e and ((e[0] if count[e[0]] == 1 else e[1]), e[2], leaf, e[3])
+        for e, (_, leaf) in zip(entries, flat, strict=True)
+    ]
+    return named, treedef, [leaf for _, leaf in flat]
 
 
 def symbols_like(model: Any, assumptions: Mapping[str, Mapping[str, Any]]) -> Any:
     """See `flows.symbolic.symbols_like`."""
-    used: set[str] = set()
-    taken: dict[str, int] = {}
-
-    def fresh(name: str) -> str:
-        taken[name] = taken.get(name, 0) + 1
-        return name if taken[name] == 1 else f"{name}{taken[name] - 1}"
-
-    def convert(value: Any, name: str, known: dict[str, Any]) -> Any:
-        if is_data(value):
-            return value
-        if isinstance(value, eqx.Module):
-            return convert_module(value, name, known)
-        if is_real_array(value):
-            given = {k: v for k, v in known.items() if k not in _NOT_ASSUMPTIONS}
-            label = known.get("symbol", name)
-            return indexed(fresh(label), np.shape(value), **given)
-        nested = [
-            n for n in jax.tree.leaves(value, is_leaf=_stops) if not _stops(n)
-        ] != jax.tree.leaves(value, is_leaf=_stops) or isinstance(
-            value, (tuple, list, dict)
-        )
-        if not nested:
-            return value
-        paths, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=_stops)
-        return jax.tree.unflatten(
-            treedef,
-            [convert(v, "_".join([name, *map(_step, p)]), known) for p, v in paths],
-        )
-
-    def convert_module(node: eqx.Module, name: str, known: dict[str, Any]) -> Any:
-        names = [f.name for f in _fields(node)]
-        new = []
-        for f in _fields(node):
-            merged = {**known, **f.metadata, **assumptions.get(f.name, {})}
-            used.add(f.name)
-            new.append(convert(getattr(node, f.name), f.name, merged))
-        del name
-        return _with_fields(node, names, new)
-
-    result = convert(model, "x", {})
-    unknown = set(assumptions) - used
+    named, treedef, leaves = parameter_leaves(model)
+    fields = {e[1] for e in named if e}
+    unknown = set(assumptions) - fields
     if unknown:
         raise BadInput(
-            f"{type(model).__name__} has no field {', '.join(sorted(unknown))}; its "
-            f"fields are {', '.join(sorted(used)) or 'none'}"
+            f"{type(model).__name__} has no parameter {', '.join(sorted(unknown))}; "
+            f"its parameters are {', '.join(sorted(fields)) or 'none'}"
         )
-    return result
+    new = []
+    for entry, old in zip(named, leaves, strict=True):
+        if entry is None:
+            new.append(old)
+            continue
+        name, field, leaf, metadata = entry
+        known = {k: v for k, v in metadata.items() if k in ASSUMPTIONS}
+        known = dict(assumptions.get(field, known))
+        new.append(indexed(name, np.shape(leaf), **known))
+    return jax.tree.unflatten(treedef, new)
+
+
+def latex_names(model: Any) -> dict[Any, str]:
+    """LaTeX of a model's symbols, from the `symbol` in its fields' metadata."""
+    named, _, _ = parameter_leaves(model)
+    names: dict[Any, str] = {}
+    for entry in named:
+        if entry is None or "symbol" not in entry[3]:
+            continue
+        name, _, leaf, metadata = entry
+        for k in np.ndindex(np.shape(leaf)):
+            plain = "_".join([name, *map(str, k)])
+            index = ",".join(str(j + 1) for j in k)
+            label = metadata["symbol"]
+            names[plain] = f"{{{label}}}_{{{index}}}" if index else label
+    return names
+
+
+def symbols_for_state(y: Any, assumptions: Mapping[str, Mapping[str, Any]]) -> Any:
+    """See `flows.symbolic.symbols_for_state`."""
+    flat, treedef = jax.tree_util.tree_flatten_with_path(y)
+    new = []
+    for path, leaf in flat:
+        if not is_real_array(leaf):
+            new.append(leaf)
+            continue
+        name = "_".join(map(_step, path)) or "x"
+        new.append(indexed(name, np.shape(leaf), **assumptions.get(name, {})))
+    return jax.tree.unflatten(treedef, new)

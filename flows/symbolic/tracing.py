@@ -27,6 +27,9 @@ from flows.symbolic.interpreter import (
 from flows.symbolic.results import Trace
 
 
+_NUMBERS = (sp.Expr, int, float, np.number)  # a Symbol is an Expr and a Boolean too
+
+
 def supported_primitives() -> frozenset[str]:
     """Names of the jax primitives that have a symbolic rule."""
     return frozenset().union(RULES, RAW_RULES, CALL_RULES)
@@ -56,7 +59,7 @@ def as_symbolic(leaf: Any) -> np.ndarray | None:
     if isinstance(leaf, np.ndarray) and leaf.dtype == object:
         out = np.empty(leaf.shape, dtype=object)
         for k, entry in np.ndenumerate(leaf):
-            if not isinstance(entry, (sp.Expr, Boolean, int, float, np.number)):
+            if not isinstance(entry, (*_NUMBERS, Boolean)):
                 raise BadInput(
                     f"an array of expressions holds a {type(entry).__name__}; "
                     "accepted are sympy expressions and numbers"
@@ -104,7 +107,7 @@ def _inputs(leaves: list[Any]) -> tuple[list[int], list[Any], list[Any]]:
     for k, leaf in enumerate(leaves):
         symbolic = as_symbolic(leaf)
         if symbolic is not None:
-            logical = any(isinstance(e, Boolean) for e in symbolic.flat)
+            logical = any(not isinstance(e, _NUMBERS) for e in symbolic.flat)
             dtype = jnp.bool_ if logical else jnp.result_type(float)
             # A bare expression stands where a Python float would: weakly typed.
             weak = not isinstance(leaf, np.ndarray) and not logical
