@@ -104,8 +104,8 @@ def relative_distance(
     first, second = np.asarray(first, float), np.asarray(second, float)
     if first.shape != second.shape or first.ndim not in (1, 2):
         raise BadInput(f"trajectories of one shape, not {first.shape}, {second.shape}.")
-    scale = np.max(np.abs(second)) if scale is None else np.asarray(scale, float)
-    if not np.all(scale > 0):
+    units = np.asarray(np.max(np.abs(second)) if scale is None else scale, float)
+    if not np.all(units > 0):
         raise BadInput("the scale of a distance must be positive.")
-    gap = np.abs(first - second) / scale
+    gap = np.abs(first - second) / units
     return gap if gap.ndim == 1 else gap.max(axis=1)

@@ -51,8 +51,8 @@ class Moments:
         if not np.all(np.isfinite(x)):
             raise BadInput(f"{np.sum(~np.isfinite(x))} of {x.size} samples not finite.")
         added = (x.sum(), (x**2).sum(), (x**3).sum())
-        sums = tuple(float(a + b) for a, b in zip(self.sums, added, strict=True))
-        return Moments(self.origin, self.n + x.size, sums)
+        s1, s2, s3 = (float(a + b) for a, b in zip(self.sums, added, strict=True))
+        return Moments(self.origin, self.n + x.size, (s1, s2, s3))
 
     @property
     def mean(self) -> float:

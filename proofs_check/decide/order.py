@@ -20,7 +20,7 @@ from discretize.order_fit import (
 )
 from flows.errors import BadInput
 from proofs_check.decide.critical import LEVEL, POWER_Z, normal
-from proofs_check.decide.equal import equal
+from proofs_check.decide.equal import ROUNDING_ULPS, equal
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
 from proofs_check.relations import Grade, Order, Real, Verdict
@@ -120,7 +120,7 @@ def leading_constant(
     scale: Real | None = None,
     **about: Any,
 ) -> Evidence:
-    """errors = C h^p (1 + O(h^q)) with C = claimed.
+    """Claim errors = C h^p (1 + O(h^q)) with C = claimed.
 
     e_j/h_j^p is extrapolated in h^q; b is its last move, plus the uncertainty of the
     two finest levels carried through the weights.
@@ -163,6 +163,7 @@ def leading_constant(
     obstacle = ""
     if len(moves) > 1 and moves[-1] > max(moves[-2], 4 * rounding):
         obstacle = f"the constant moves away: {moves[-2]:.3g}, then {moves[-1]:.3g}"
+    rounding += ROUNDING_ULPS * np.finfo(float).eps * abs(float(constants[-1]))
     measured = Measurement(
         float(constants[-1]), bias=float(moves[-1]) + rounding, obstacle=obstacle
     )

@@ -25,7 +25,7 @@ class Coefficient:
     bias: float
 
     def interval(self, z: float) -> tuple[float, float]:
-        """value +- (z se + b)."""
+        """Interval value +- (z se + b)."""
         half = z * self.standard_error + self.bias
         return self.value - half, self.value + half
 
@@ -35,7 +35,7 @@ class Coefficient:
         return lo > 0 or hi < 0
 
     def width(self, z: float) -> float:
-        """(z + 2.33) se + 2 b: a coefficient of this size shows with power 0.99."""
+        """Width (z + 2.33) se + 2 b: a coefficient of this size shows with power 0.99."""
         return (z + POWER_Z) * self.standard_error + 2 * self.bias
 
 
