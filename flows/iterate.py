@@ -137,7 +137,6 @@ def iterate(
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
     hs = jnp.asarray(hs, dtype)
-    _check_step(scheme, dynamics, t0, y0, hs if hs.ndim == 0 else hs[0], noise, carry)
     ts = _times(jnp.asarray(t0, dtype), hs, steps)
     keep = {"all": 1, "last": 0}.get(save, save)  # pyright: ignore
     loop = (jnp.asarray(0, dtype), y0, carry)
@@ -152,12 +151,17 @@ def iterate(
         part = slice(start, stop)
         return _varying(scheme, dynamics, loop, ts[part], hs[part], xi, n, keep)
 
-    if progress:
-        (_, y, _), (ys, aux), done = _chunks(run, loop, steps, keep or steps, what)
-    else:
-        with compiling(what, show=False if traced else None):
-            (_, y, _), (ys, aux) = run(loop, 0, steps)
-        done = steps
+    try:
+        if progress:
+            (_, y, _), (ys, aux), done = _chunks(run, loop, steps, keep or steps, what)
+        else:
+            with compiling(what, show=False if traced else None):
+                (_, y, _), (ys, aux) = run(loop, 0, steps)
+            done = steps
+    except (TypeError, ValueError):
+        # Diagnosed only now: a check before each run would trace the step twice.
+        _check_step(scheme, dynamics, t0, y0, jnp.ravel(hs)[0], noise, carry)
+        raise
     stride = keep or steps
     saved = ts[stride : done + 1 : stride]
     states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)

@@ -120,6 +120,10 @@ class Objective(eqx.Module):
         """The user's parameter pytree at x (the vector itself where there is none)."""
         return x
 
+    def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
+        """f at the user's own parameter pytree: what an optimiser differentiates."""
+        return self.value(params, batch)
+
     def ravel(self, params: Any) -> Float[Array, " n"]:
         """The position of a parameter pytree.
 
@@ -159,9 +163,13 @@ class LossObjective(Objective):
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x), on the data rows `batch` where given."""
+        return self.loss_of(self.unravel(x), batch)
+
+    def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
+        """The loss at a parameter pytree, on the data rows `batch` where given."""
         if self.data is None:
-            return self.loss(self.unravel(x))
-        return self.loss(self.unravel(x), self.data.get(batch))
+            return self.loss(params)
+        return self.loss(params, self.data.get(batch))
 
     def params(self, x: Float[Array, " n"]) -> Any:
         """The user's parameter pytree at x."""

@@ -95,7 +95,6 @@ def solve(
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
     _check_times(t0, t1)
-    _check_field(flow, y0, dtype)
     t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
     if saveat is None:
         saveat = diffrax.SaveAt(

@@ -112,7 +112,7 @@ class Trajectory(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with the state's parts over (time, component)."""
-        from flows.display import dataset
+        from flows.export import dataset
 
         return dataset(self.times, self.states)
 

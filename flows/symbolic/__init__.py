@@ -55,7 +55,8 @@ def symbolically(fn: Callable[..., Any], *args: Any, unroll: int = 64) -> Any:
         stay numpy arrays of their dtype, ready to be passed in again.
 
     Symbols stand for finite real numbers, whatever their own assumptions say;
-    symbols declared positive simplify further (√(x²) = x). Rounding is not modelled.
+    symbols declared positive simplify further (√(x²) = x). Rounding is not modelled,
+    and run-time checks (`eqx.error_if`) on symbols are taken as passed.
 
     Raises:
         NoSymbolicFace: a primitive without a rule met a symbol (the message names
@@ -88,18 +89,19 @@ def supported_primitives() -> frozenset[str]:
 
 
 def symbols_like(model: Any, /, **assumptions: dict[str, Any]) -> Any:
-    """The model with symbols in its float parameters, named after their fields.
+    r"""The model with symbols in its float parameters, named after their fields.
 
     A leaf of shape () in field `tau` becomes the symbol tau, an array a becomes
     a_0_1 and so on; names that would collide carry the path (first_tau). Symbols are
     real; further assumptions come from the field,
-    `eqx.field(metadata={"positive": True, "symbol": r"\\tau"})`, where `symbol` is
-    its LaTeX. Data (modules of a class named `Data` or with `is_data = True`),
-    integers and static fields stay.
+    `eqx.field(metadata={"positive": True, "symbol": r"\tau"})`, where `symbol` is
+    its LaTeX. Data (modules whose class has `is_data = True`), known facts, integers
+    and static fields stay.
 
     Args:
         model: an `equinox.Module` (or any pytree of them).
-        **assumptions: per field, the assumptions that replace the field's own.
+        **assumptions: per field (or symbol name), the assumptions that replace the
+            field's own: `tau={"positive": True}`.
 
     Raises:
         BadInput: a keyword names no parameter, or assumptions contradict each other.

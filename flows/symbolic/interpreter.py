@@ -87,6 +87,7 @@ class Interpreter:
         self.owner = owner
         self.unroll = unroll
         self.notes: list[str] = []
+        self.callers: list[Any] = []
 
     # -- values ---------------------------------------------------------------
 
@@ -187,7 +188,9 @@ class Interpreter:
         symbolic = any(is_symbolic(v) for v in values)
         try:
             if name in CALL_RULES:
+                self.callers.append(eqn)
                 outputs = CALL_RULES[name](self, eqn, *values)
+                self.callers.pop()
             elif not symbolic and not any(map(is_float, avals)):
                 outputs = self.bind(eqn, values)
             elif name in RAW_RULES:
@@ -226,7 +229,7 @@ class Interpreter:
 
     def refusal(self, eqn: Any, reason: str) -> NoSymbolicFace:
         """The error that names the primitive, the traced function and the line."""
-        source = source_line(eqn)
+        source = source_line(eqn, *reversed(self.callers))
         where = f" (called at {source})" if source else ""
         return NoSymbolicFace(
             f"{self.owner} has no symbolic face: {reason}{where}. Accepted are the "
@@ -249,14 +252,20 @@ def live_equations(jaxpr: Any) -> list[Any]:
     return kept[::-1]
 
 
-def source_line(eqn: Any) -> str:
-    """The user's line that made an equation ("" where jax does not say)."""
+def source_line(*equations: Any) -> str:
+    """The user's line that made an equation, or the nearest call around it.
+
+    Lines of installed packages come last; "" where jax does not say.
+    """
     try:
         from jax.extend import source_info_util
 
-        return str(source_info_util.summarize(eqn.source_info))
+        lines = [str(source_info_util.summarize(e.source_info)) for e in equations]
     except Exception:  # the text is a courtesy: no version of jax may break on it
         return ""
+    lines = [line for line in lines if line]
+    own = [line for line in lines if "site-packages" not in line]
+    return (own or lines or [""])[0]
 
 
 def as_fraction(entry: Any) -> Fraction | None:

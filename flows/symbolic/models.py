@@ -40,7 +40,7 @@ def is_data(node: Any) -> bool:
     """Whether a node of a model holds data, which stay numbers."""
     if not isinstance(node, eqx.Module):
         return False
-    return getattr(type(node), "is_data", False) or type(node).__name__ == "Data"
+    return getattr(type(node), "is_data", False)
 
 
 def _step(key: Any) -> str:
@@ -52,7 +52,7 @@ def _step(key: Any) -> str:
 
 
 def _field_of(model: Any, path: tuple[Any, ...]) -> tuple[int, Mapping[str, Any]]:
-    """Where in the path the last module field stands, and that field's metadata."""
+    """Where in the path the last field of a module stands, and its metadata."""
     place, metadata, node = 0, {}, model
     for k, key in enumerate(path):
         if isinstance(key, GetAttrKey) and isinstance(node, eqx.Module):
@@ -73,11 +73,11 @@ def _child(node: Any, key: Any) -> Any:
 
 
 def parameter_leaves(model: Any) -> tuple[list[tuple[str, str, Any, Any]], Any, list]:
-    """The float leaves of a model as (name, field, leaf, metadata), or None.
+    """The parameters of a model: (name, field, leaf, metadata) for each.
 
     Returns:
         One entry per leaf (None for a leaf that stays), the tree's structure, and
-        the leaves themselves.
+        the leaves themselves. A leaf in a dictionary is named by its key.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_data)
     entries: list[Any] = []
@@ -86,8 +86,13 @@ def parameter_leaves(model: Any) -> tuple[list[tuple[str, str, Any, Any]], Any, 
             entries.append(None)
             continue
         place, metadata = _field_of(model, path)
+        # A Python float is a parameter as a field; inside one (facts) it is a fact.
+        if isinstance(leaf, float) and place != len(path) - 1:
+            entries.append(None)
+            continue
         steps = [_step(k) for k in path]
-        short = "_".join(steps[place:]) or "x"
+        keyed = bool(path) and isinstance(path[-1], DictKey)
+        short = steps[-1] if keyed else "_".join(steps[place:]) or "x"
         field = steps[place] if steps else ""
         entries.append((short, "_".join(steps) or "x", field, metadata))
     count = Counter(e[0] for e in entries if e)
@@ -101,7 +106,7 @@ def parameter_leaves(model: Any) -> tuple[list[tuple[str, str, Any, Any]], Any, 
 def symbols_like(model: Any, assumptions: Mapping[str, Mapping[str, Any]]) -> Any:
     """See `flows.symbolic.symbols_like`."""
     named, treedef, leaves = parameter_leaves(model)
-    fields = {e[1] for e in named if e}
+    fields = {e[k] for e in named if e for k in (0, 1)}
     unknown = set(assumptions) - fields
     if unknown:
         raise BadInput(
@@ -115,7 +120,7 @@ def symbols_like(model: Any, assumptions: Mapping[str, Mapping[str, Any]]) -> An
             continue
         name, field, leaf, metadata = entry
         known = {k: v for k, v in metadata.items() if k in ASSUMPTIONS}
-        known = dict(assumptions.get(field, known))
+        known = dict(assumptions.get(name, assumptions.get(field, known)))
         new.append(indexed(name, np.shape(leaf), **known))
     return jax.tree.unflatten(treedef, new)
 

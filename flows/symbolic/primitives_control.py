@@ -7,9 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
+import sympy as sp
 
 from flows.symbolic.interpreter import (
     CALL_RULES,
+    RAW_RULES,
     Undecided,
     boxed,
     elementwise,
@@ -100,6 +102,23 @@ def _while(interpreter: Any, eqn: Any, *values: Any) -> list[Any]:
         steps += 1
 
 
+def _raises(jaxpr: Any) -> bool:
+    """Whether a jaxpr calls back into Python, as run-time checks do to raise."""
+    for eqn in jaxpr.eqns:
+        if "callback" in eqn.primitive.name:
+            return True
+        inner = (getattr(p, "jaxpr", None) for p in eqn.params.values())
+        if any(_raises(j) for j in inner if hasattr(j, "eqns")):
+            return True
+    return False
+
+
+@rule("unvmap_any", "unvmap_all", table=RAW_RULES)
+def _unvmap(interpreter: Any, eqn: Any, a: Any) -> Any:
+    connective = sp.Or if eqn.primitive.name == "unvmap_any" else sp.And
+    return boxed((), [connective(*interpreter.lift(a).flat)])
+
+
 @rule("cond", table=CALL_RULES)
 def _cond(interpreter: Any, eqn: Any, index: Any, *values: Any) -> list[Any]:
     branches = eqn.params["branches"]
@@ -108,6 +127,9 @@ def _cond(interpreter: Any, eqn: Any, index: Any, *values: Any) -> list[Any]:
         return _run(interpreter, branches[chosen], *values)
     if len(branches) != 2:
         raise Undecided("a choice among several branches depends on a symbol")
+    passing = [b for b in branches if not _raises(b.jaxpr)]
+    if len(passing) == 1:  # a run-time check (eqx.error_if): taken as passed
+        return _run(interpreter, passing[0], *values)
     condition = as_truth(index[()])
     no, yes = (_run(interpreter, b, *values) for b in branches)
     return [

@@ -29,7 +29,7 @@ def is_large(*entries: Any) -> bool:
 
 
 def divide(a: Any, b: Any) -> Any:
-    """a / b with the signed infinities of floating point."""
+    """The quotient a / b, with the signed infinities of floating point."""
     if b != 0:
         return a / b
     if a == 0 or a is sp.nan:
@@ -40,7 +40,7 @@ def divide(a: Any, b: Any) -> Any:
 
 
 def power(a: Any, b: Any) -> Any:
-    """A to the b, where 0 to a negative power is +oo."""
+    """The power a^b, where 0 to a negative power is +oo."""
     if a == 0 and b.is_extended_negative:
         return sp.oo
     if a.is_extended_negative and is_number(b) and not b.is_integer:
@@ -49,7 +49,7 @@ def power(a: Any, b: Any) -> Any:
 
 
 def logarithm(a: Any) -> Any:
-    """Log a, -oo at 0, nan below."""
+    """The logarithm: -oo at 0, nan below."""
     if a == 0:
         return -sp.oo
     return sp.nan if a.is_extended_negative else sp.log(a)
@@ -297,7 +297,11 @@ def _convert(interpreter: Any, eqn: Any, a: Any) -> np.ndarray:
         return elementwise(as_truth, a)
     a = elementwise(as_number, a)
     to_integer = np.issubdtype(target, np.integer)
-    if to_integer and not np.issubdtype(source, np.integer) and source != bool:
+    if (
+        to_integer
+        and not np.issubdtype(source, np.integer)
+        and source != np.dtype(bool)
+    ):
         return elementwise(truncate, a)
     return a
 

@@ -36,19 +36,20 @@ def latex_of(expression: Any, names: dict[Any, str] | None = None) -> str:
 
 def equation_of(dynamics: Any, y: Any) -> str:
     """See `flows.symbolic.latex`."""
-    if y is None:
-        y = _state_of_objective(dynamics)
-    if y is not None and _size(y) <= LARGEST_STATE:
+    general = getattr(dynamics, "equation", "")
+    state = _state_of_objective(dynamics) if y is None else y
+    if state is not None and _size(state) <= LARGEST_STATE:
         try:
-            traced = _traced_equation(dynamics, y)
+            traced = _traced_equation(dynamics, state)
         except (FlowtheoryError, AttributeError, TypeError, ValueError):
-            # A model without a symbolic face still has the equation of its source.
-            if not dynamics.equation:
+            # A model without a symbolic face (or whose state is no vector) still has
+            # the equation of its source.
+            if y is not None and not general:
                 raise
         else:
             if len(traced) <= LONGEST:
                 return traced
-    return dynamics.equation or rf"\text{{{type(dynamics).__name__}}}"
+    return general or rf"\text{{{type(dynamics).__name__}}}"
 
 
 def _size(y: Any) -> int:
@@ -60,11 +61,10 @@ def _state_of_objective(dynamics: Any) -> Any:
     size = getattr(objective, "size", None)
     if not isinstance(size, int) or not 1 <= size <= LARGEST_OBJECTIVE:
         return None
-    names = getattr(objective, "symbols", None)
-    if names is not None and len(names) == size:
+    variables = getattr(objective, "variables", None)
+    if variables is not None and len(variables) == size:
         state = np.empty(size, dtype=object)
-        for k, name in enumerate(names):
-            state[k] = sp.Symbol(str(name), real=True)
+        state[:] = variables
         return state
     return np.asarray(indexed("x", (size,)))
 

@@ -10,9 +10,8 @@ import numpy as np
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-# The rules register themselves on import.
 from flows.errors import BadInput
-from flows.symbolic import (  # noqa: F401
+from flows.symbolic import (  # noqa: F401  (the rules register themselves on import)
     primitives_arrays,
     primitives_control,
     primitives_elementwise,
@@ -25,7 +24,6 @@ from flows.symbolic.interpreter import (
     is_symbolic,
 )
 from flows.symbolic.results import Trace
-
 
 _NUMBERS = (sp.Expr, int, float, np.number)  # a Symbol is an Expr and a Boolean too
 
@@ -148,7 +146,7 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
     try:
         closed = jax.make_jaxpr(flat)(*structs)
     except TypeError as error:
-        if "sympy" not in str(error):
+        if "sympy" not in str(error) and not _inside_sympy(error):
             raise
         raise BadInput(
             f"{owner} met a symbol that did not come in as an argument. Pass every "
@@ -164,6 +162,17 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
     merged = [next(results) if n else s for n, s in zip(numeric, static, strict=True)]
     value = jax.tree.unflatten(out_tree, merged)
     return Trace(value, not interpreter.notes, tuple(interpreter.notes))
+
+
+def _inside_sympy(error: BaseException) -> bool:
+    """Whether an error was raised below sympy code (a symbol met a tracer)."""
+    frame = error.__traceback__
+    while frame is not None:
+        module = frame.tb_frame.f_globals.get("__name__", "")
+        if module.split(".")[0] == "sympy":
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _shown(value: Any) -> Any:

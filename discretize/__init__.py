@@ -1,0 +1,33 @@
+"""Schemes, discrete optimisers, and what ties them to a dynamics."""
+
+from discretize.compare import UnstableStepWarning as UnstableStepWarning
+from discretize.compare import compare as compare
+from discretize.comparison import Comparison as Comparison
+from discretize.comparison import Outcome as Outcome
+from discretize.correspondence import Correspondence as Correspondence
+from discretize.correspondence import Exact as Exact
+from discretize.correspondence import Order as Order
+from discretize.correspondence import Pairing as Pairing
+from discretize.optimiser import OptaxStep as OptaxStep
+from discretize.optimiser import Training as Training
+from discretize.order_fit import OrderFit as OrderFit
+from discretize.order_fit import fit_order as fit_order
+from discretize.proof import prove as prove
+from discretize.rows import ADAM as ADAM
+from discretize.rows import HEAVY_BALL as HEAVY_BALL
+from discretize.rows import RMSPROP as RMSPROP
+from discretize.rows import ROWS as ROWS
+from discretize.rows import SGD as SGD
+from discretize.rows import correspondences as correspondences
+from discretize.schemes import BAOAB as BAOAB
+from discretize.schemes import EXACT_EMA as EXACT_EMA
+from discretize.schemes import Euler as Euler
+from discretize.schemes import ImplicitEuler as ImplicitEuler
+from discretize.schemes import RungeKutta as RungeKutta
+from discretize.schemes import SemiImplicitEuler as SemiImplicitEuler
+from discretize.schemes import Splitting as Splitting
+from discretize.schemes import as_diffrax_solver as as_diffrax_solver
+from discretize.schemes import lie as lie
+from discretize.schemes import strang as strang
+
+__distribution__ = "flowtheory"

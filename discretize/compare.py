@@ -1,0 +1,225 @@
+"""`compare`: a discrete optimiser on the user's pytree, its dynamics beside it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from discretize.comparison import Comparison, Outcome
+from discretize.correspondence import Pairing
+from discretize.optimiser import Fixed, OptaxStep, Training
+from flows import (
+    BadInput,
+    Flow,
+    Objective,
+    SolveFailed,
+    Trajectory,
+    UnstableStep,
+    iterate,
+    solve,
+)
+
+
+class UnstableStepWarning(UserWarning):
+    """The step stands beyond the stability limit at the measured sharpness."""
+
+
+def compare(
+    objective: Objective,
+    optimizer: Pairing | optax.GradientTransformation,
+    params: Any,
+    *,
+    steps: int | None = None,
+    t1: float | None = None,
+    dynamics: Flow | None = None,
+    clock: float | None = None,
+    start: Any = None,
+    rtol: float | None = None,
+    check_sharpness: bool = True,
+    allow_unstable: bool = False,
+    progress: bool = False,
+) -> Comparison:
+    """Step an optimiser and integrate a flow, from one start, on one clock.
+
+    Args:
+        objective: f; the optimiser sees its full-batch gradient.
+        optimizer: a row of the table with hyperparameters, `SGD(learning_rate=0.1)`,
+            which knows its dynamics, clock and scheme; or any optax optimiser, with
+            `dynamics` and `clock`.
+        params: the start, in the user's own pytree. The optimiser steps on it; the flow
+            starts from its flat vector.
+        steps: number of optimiser steps, or
+        t1: the time to reach, in the flow's unit (rounded to whole steps).
+        dynamics: a flow (for a bare optax optimiser).
+        clock: time of one step (for a bare optax optimiser): for `optax.sgd(0.1)` 0.1.
+        start: state in which that flow starts (default: the flat vector of `params`).
+        rtol: relative tolerance of the flow's solve; the absolute one is rtol/100.
+            Default 1e-9 in float64, 1e-4 in float32.
+        check_sharpness: where the smoothness of f is not known, measure the sharpness
+            at the start and warn if the step is beyond the limit there.
+        allow_unstable: go on beyond a known stability limit; the result then says
+            `outcome = Outcome.DIVERGED` where it diverged.
+        progress: show a bar; an interrupt keeps what is done.
+
+    Returns:
+        A `Comparison`: paths, losses, distance, the exact gap where the row has a
+        scheme.
+
+    Raises:
+        BadInput: see the arguments.
+        UnstableStep: learning rate × known smoothness is at or beyond the row's limit.
+        NonFiniteState: the optimiser or the flow left the finite numbers, the step
+            being within every known limit.
+    """
+    x = objective.ravel(params)
+    params = objective.params(x)
+    unstable = False
+    if isinstance(optimizer, Pairing):
+        if dynamics is not None or clock is not None or start is not None:
+            raise BadInput("a row of the table brings its dynamics, clock and start.")
+        unstable = _check_limit(objective, optimizer, x, allow_unstable, check_sharpness)
+        step = OptaxStep(optimizer.row.optimizer, optimizer.hyper)
+        model = optimizer.dynamics(objective)
+        t0, y0 = optimizer.row.start(model, optimizer.hyper, x)
+        label = repr(optimizer)
+        one = optimizer.step_sizes(1) if optimizer.schedule else optimizer.step_sizes(0)
+    else:
+        model, one = _bare(optimizer, dynamics, clock)
+        step = OptaxStep(Fixed(optimizer), None)
+        t0, y0 = 0.0, x if start is None else start
+        label = "optimiser"
+    steps = _steps(steps, t1, optimizer, one)
+    hs = optimizer.step_sizes(steps) if isinstance(optimizer, Pairing) else one
+    discrete = iterate(
+        step,
+        Training(objective),
+        params,
+        h=hs,
+        steps=steps,
+        progress=progress,
+        throw=not (unstable or allow_unstable),
+    )
+    outcome = _outcome(discrete, objective, unstable)
+    flow = _flow_side(model, y0, t0, discrete.times, rtol, progress, outcome)
+    scheme = None
+    if isinstance(optimizer, Pairing) and optimizer.row.scheme is not None:
+        done = discrete.times.size - 1
+        initial = optimizer.row.scheme_start(model, optimizer.hyper, x)
+        part = hs if jnp.ndim(hs) == 0 else hs[:done]
+        if done:
+            scheme = iterate(
+                optimizer.row.scheme, model, initial, h=part, steps=done, throw=False
+            )
+    return Comparison(label, optimizer, objective, discrete, flow, scheme, outcome)
+
+
+def _bare(optimizer, dynamics, clock):
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise BadInput(
+            "the optimiser is a row with hyperparameters, such as "
+            f"SGD(learning_rate=0.1), or an optax optimiser; got {optimizer!r}."
+        )
+    if not isinstance(dynamics, Flow) or clock is None:
+        raise BadInput(
+            "a bare optax optimiser does not say what it discretises: pass "
+            "dynamics=GradientFlow(objective) and clock=<time of one step>, or use a "
+            "row of the table, such as SGD(learning_rate=0.1)."
+        )
+    if not (np.isfinite(clock) and clock > 0):
+        raise BadInput(f"clock is the time of one step, > 0; got {clock}.")
+    return dynamics, clock
+
+
+def _steps(steps, t1, optimizer, one) -> int:
+    if (steps is None) == (t1 is None):
+        raise BadInput("say how long: either steps=<number> or t1=<time>.")
+    if steps is not None:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise BadInput(f"steps is a positive whole number; got {steps!r}.")
+        return steps
+    if isinstance(optimizer, Pairing) and optimizer.schedule is not None:
+        raise BadInput("under a schedule say steps=, not t1=.")
+    count = round(float(t1) / float(one))
+    if not (np.isfinite(t1) and count >= 1):
+        raise BadInput(f"t1 = {t1} is not one step of {float(one):g} away.")
+    return count
+
+
+def _check_limit(objective, pairing, x, allow, measure) -> bool:
+    """Whether the step is beyond a limit that is known."""
+    if pairing.row.limit is None or pairing.schedule is not None:
+        return False
+    limit = float(pairing.row.limit(pairing.hyper))
+    eta = float(pairing.hyper["learning_rate"])
+    known = objective.facts.smoothness
+    if known is not None:
+        largest = limit / float(known.value)
+        if eta < largest:
+            return False
+        if not allow:
+            raise UnstableStep(
+                f"{pairing} has no flow to stand beside: the learning rate {eta:g} is "
+                f"not below {limit:g} / L = {largest:g} (L = {float(known.value):g}, "
+                f"{known.provenance}). allow_unstable=True runs it all the same.",
+                step=eta,
+                limit=largest,
+            )
+        return True
+    if measure:
+        found = objective.sharpness(objective.params(x), tolerance=1e-3)
+        if eta * found.value >= limit:
+            warnings.warn(
+                f"{pairing}: the learning rate {eta:g} is not below "
+                f"{limit:g} / sharpness = {limit / found.value:g} at the start "
+                f"(sharpness {found.value:.4g}, residual {found.residual:.1e}).",
+                UnstableStepWarning,
+                stacklevel=3,
+            )
+    return False
+
+
+def _outcome(discrete: Trajectory, objective, unstable: bool) -> Outcome:
+    if discrete.end.startswith("diverged"):
+        return Outcome.DIVERGED
+    if discrete.end.startswith("interrupted"):
+        return Outcome.INTERRUPTED
+    if unstable:
+        first, last = (
+            objective.value(discrete.positions[k]) for k in (0, discrete.times.size - 1)
+        )
+        if not last <= first:
+            return Outcome.DIVERGED
+    return Outcome.FINISHED
+
+
+def _flow_side(model, y0, t0, times, rtol, progress, outcome) -> Trajectory | None:
+    """The flow at the optimiser's times; the first entry is its start."""
+    if times.size < 2:
+        return None
+    dtype = jax.tree.leaves(y0)[0].dtype
+    if rtol is None:
+        rtol = 1e-9 if dtype == jnp.float64 else 1e-4
+    t0 = jnp.asarray(t0, dtype)
+    ts = jnp.concatenate([t0[None], jnp.asarray(times[1:], dtype)])
+    controller = diffrax.PIDController(rtol=rtol, atol=rtol / 100)
+    try:
+        return solve(
+            model,
+            y0,
+            t0,
+            ts[-1],
+            stepsize_controller=controller,
+            saveat=diffrax.SaveAt(ts=ts),
+            progress=progress,
+        )
+    except SolveFailed as error:
+        if outcome is Outcome.FINISHED:
+            raise
+        warnings.warn(f"no flow beside a run that {outcome}: {error}", stacklevel=3)
+        return None

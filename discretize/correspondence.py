@@ -1,0 +1,186 @@
+"""What ties a discrete optimiser to a dynamics: clock, start, relation, conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from flows import BadInput, Dynamics, Objective, Scheme
+
+Hyper = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The optimiser *is* the scheme: equal in exact arithmetic, to rounding here.
+
+    Attributes:
+        ulps: units in the last place of max |x| that 100 steps may differ by.
+    """
+
+    ulps: int = 1000
+
+    def __str__(self) -> str:
+        return "exact"
+
+
+@dataclass(frozen=True)
+class Order:
+    """The optimiser follows the flow to order p in the step size.
+
+    Attributes:
+        p: the order.
+        norm: where the error is taken: "end" (at the last step of a fixed time), "sup"
+            (over all steps), or "sup_after" (over the steps after a first layer in
+            which a fast mode dies out).
+        layer: fraction of the time that the layer takes.
+    """
+
+    p: float
+    norm: Literal["end", "sup", "sup_after"] = "end"
+    layer: float = 0.0
+
+    def __str__(self) -> str:
+        place = {"end": "at the end time", "sup": "sup", "sup_after": "sup after a layer"}
+        return f"order {self.p:g} ({place[self.norm]})"
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """A row of the table: optimiser, dynamics, scheme, and how they are laid together.
+
+    Rows are module constants. A row called with hyperparameters gives the pairing that
+    `compare` takes: `SGD(learning_rate=0.1)`.
+
+    Attributes:
+        name: of the optimiser, as optax calls it.
+        dynamics: (objective, hyper) -> the continuous model.
+        optimizer: hyper -> optax's optimiser.
+        scheme: the scheme that the optimiser is (None: compared with the flow alone).
+        clock: hyper -> time of one step.
+        start: (dynamics, hyper, x) -> (t, state): where the flow starts; t > 0 where
+            the field is singular at 0.
+        scheme_start: (dynamics, hyper, x) -> state of the scheme at time 0.
+        relation: of the optimiser to the scheme (`Exact`) or to the flow (`Order`).
+        flow_order: order of the optimiser against the flow, where the relation is
+            exact.
+        required: names of the hyperparameters without a default.
+        defaults: the others.
+        conventions: in words: eps, bias correction, first step, neighbour.
+        limit: hyper -> largest stable (learning rate × curvature) on a quadratic, or
+            None where it depends on the state.
+        source: where the pairing is stated.
+    """
+
+    name: str
+    dynamics: Callable[[Objective, Hyper], Dynamics]
+    optimizer: Callable[[Hyper], optax.GradientTransformation]
+    scheme: Scheme | None
+    clock: Callable[[Hyper], Any]
+    start: Callable[[Any, Hyper, Any], tuple[Any, Any]]
+    scheme_start: Callable[[Any, Hyper, Any], Any]
+    relation: Exact | Order
+    flow_order: Order
+    required: tuple[str, ...]
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    conventions: tuple[str, ...] = ()
+    limit: Callable[[Hyper], Any] | None = None
+    source: str = ""
+
+    def __call__(self, **hyper: Any) -> Pairing:
+        """The row at given hyperparameters.
+
+        Args:
+            hyper: numbers; `learning_rate` may be an optax schedule (a function of the
+                step index) where the dynamics does not depend on it.
+
+        Raises:
+            BadInput: an unknown or missing name, or a value out of range.
+        """
+        known = (*self.required, *self.defaults)
+        unknown = sorted(set(hyper) - set(known))
+        missing = sorted(set(self.required) - set(hyper))
+        if unknown or missing:
+            raise BadInput(
+                f"{self.name} takes {', '.join(known)}; "
+                + (f"unknown: {', '.join(unknown)}. " if unknown else "")
+                + (f"missing: {', '.join(missing)}." if missing else "")
+            )
+        values = {**self.defaults, **hyper}
+        for key, value in values.items():
+            if not callable(value):
+                _check_range(self.name, key, value)
+                values[key] = jnp.asarray(value, jnp.asarray(0.0).dtype)
+        return Pairing(self, values)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.relation}>"
+
+
+def _check_range(row: str, key: str, value: Any) -> None:
+    if isinstance(value, jax.core.Tracer):
+        return
+    number = np.asarray(value, dtype=object)
+    if number.shape != ():
+        raise BadInput(f"{row}: {key} is one number; got shape {number.shape}.")
+    value = float(value)
+    fraction = key in ("momentum", "b1", "b2", "decay")
+    positive = key == "learning_rate"
+    good = np.isfinite(value) and value >= 0
+    good = good and (value < 1 if fraction else value > 0 if positive else True)
+    if not good:
+        want = "in [0, 1)" if fraction else "> 0" if positive else ">= 0"
+        raise BadInput(f"{row}: {key} is a number {want}; got {value}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """A row of the table at given hyperparameters; what `compare` takes."""
+
+    row: Correspondence
+    hyper: dict[str, Any]
+
+    @property
+    def schedule(self) -> Callable[[Any], Any] | None:
+        """The learning rate's schedule, or None where it is a number."""
+        rate = self.hyper["learning_rate"]
+        return rate if callable(rate) else None
+
+    def step_sizes(self, steps: int) -> Any:
+        """Time of each step: a number, or shape [steps] under a schedule."""
+        if self.schedule is None:
+            return self.row.clock(self.hyper)
+        # int32 like the count of optax, which decides the precision of its schedules.
+        rates = jax.vmap(self.schedule)(jnp.arange(steps, dtype=jnp.int32))
+        return jax.vmap(lambda r: self.row.clock({**self.hyper, "learning_rate": r}))(
+            rates
+        )
+
+    def dynamics(self, objective: Objective) -> Dynamics:
+        """The row's dynamics on an objective.
+
+        Raises:
+            BadInput: a schedule, where the dynamics depends on the learning rate.
+        """
+        try:
+            return self.row.dynamics(objective, self.hyper)
+        except TypeError:
+            if self.schedule is None:
+                raise
+            raise BadInput(
+                f"the flow of {self.row.name} depends on the learning rate, so a "
+                "schedule gives no one flow; give a number."
+            ) from None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{k}={'schedule' if callable(v) else f'{float(v):g}'}"
+            for k, v in self.hyper.items()
+        )
+        return f"{self.row.name}({shown})"
