@@ -1,0 +1,305 @@
+"""Langevin dynamics: Ornstein-Uhlenbeck, overdamped, underdamped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flows.dynamics import Part
+from flows.errors import BadInput
+from flows.objective import Objective
+from flows.scheme import Draw
+from sde._checks import parameter, require_positive
+from sde.diffusion import Diffusion, NoisyPart
+
+Vector = Float[Array, " n"]
+
+
+def _decayed(rate: Any, h: Any) -> Any:
+    """∫₀ʰ e^{-2 rate s} ds = (1 - e^{-2 rate h}) / (2 rate), shape of `rate`."""
+    return -jnp.expm1(-2 * rate * h) / (2 * rate)
+
+
+class OrnsteinUhlenbeck(Diffusion):
+    r"""The Ornstein-Uhlenbeck process, dX = -θ (X - m) dt + √(2D) dB.
+
+    State: a vector of shape [n]. θ is a scalar or a vector of shape [n] (one rate a
+    coordinate), in 1/time; D is a scalar or a vector, in (unit of X)²/time. Law of X(t)
+    from x: Gaussian, mean m + e^{-θt}(x - m), variance (D/θ)(1 - e^{-2θt}) a
+    coordinate; stationary law N(m, D/θ). The one part, "O", is that exact transition.
+
+    Reference: Uhlenbeck and Ornstein, Physical Review 36, 1930.
+
+    Attributes:
+        rate: θ > 0.
+        mean: m, a number or a vector of shape [n].
+        diffusion: D > 0.
+
+    Raises:
+        BadInput: a rate or diffusion that is not positive, or parameters of more than
+            one axis.
+    """
+
+    equation: ClassVar[str] = r"dX = -\theta (X - m)\,dt + \sqrt{2D}\,dB"
+    rate: Array = eqx.field(converter=parameter, metadata={"positive": True})
+    mean: Array = eqx.field(converter=parameter, default=0.0)
+    diffusion: Array = eqx.field(
+        converter=parameter, default=1.0, metadata={"positive": True}
+    )
+
+    def __check_init__(self):
+        require_positive("rate", self.rate)
+        require_positive("diffusion", self.diffusion)
+        for name in ("rate", "mean", "diffusion"):
+            if (shape := jnp.shape(getattr(self, name))) and len(shape) != 1:
+                raise BadInput(f"{name} is a number or a vector; got shape {shape}.")
+
+    def vector_field(self, t, y: Vector) -> Vector:
+        """-θ (y - m)."""
+        del t
+        return -self.rate * (y - self.mean)
+
+    def brownian(self, y: Vector) -> int:
+        """One a coordinate."""
+        return y.shape[0]
+
+    def noise(self, t, y: Vector, dw: Vector) -> Vector:
+        """√(2D) dw."""
+        del t, y
+        return jnp.sqrt(2 * self.diffusion) * dw
+
+    def parts(self) -> Mapping[str, Part]:
+        """The whole process as one part, "O"."""
+        return {"O": GaussianTransition(self)}
+
+
+class GaussianTransition(NoisyPart):
+    """The whole Ornstein-Uhlenbeck process as a part: its exact Gaussian transition.
+
+    Attributes:
+        process: the process.
+    """
+
+    advances_time: ClassVar[bool] = True
+    process: OrnsteinUhlenbeck
+
+    def vector_field(self, t, y: Vector) -> Vector:
+        """-θ (y - m)."""
+        return self.process.vector_field(t, y)
+
+    def brownian(self, y: Vector) -> int:
+        """One a coordinate."""
+        return self.process.brownian(y)
+
+    def noise(self, t, y: Vector, dw: Vector) -> Vector:
+        """√(2D) dw."""
+        return self.process.noise(t, y, dw)
+
+    def noise_like(self, y: Vector) -> Draw:
+        """Standard normals, one a coordinate."""
+        return Draw("normal", tuple(y.shape))
+
+    def exact(self, t, y: Vector, h: Any, noise: Any = None) -> Vector:
+        """X(h) = m + e^{-θh}(y - m) + √(D/θ (1 - e^{-2θh})) ξ, ξ = `noise`."""
+        del t
+        p = self.process
+        spread = jnp.sqrt(2 * p.diffusion * _decayed(p.rate, h))
+        return p.mean + jnp.exp(-p.rate * h) * (y - p.mean) + spread * noise
+
+
+class OverdampedLangevin(Diffusion):
+    r"""Overdamped Langevin dynamics, dX = -∇f(X) dt + √(2T) dB.
+
+    State: the position, shape [n]. T is the temperature (1/β), in units of f; the unit
+    of time is that of 1/curvature, so that one step of the unadjusted Langevin
+    algorithm with learning rate η (explicit Euler) takes time η. Stationary law
+    π ∝ exp(-f/T) where that can be normalised; E_π⟨x, ∇f⟩ = n T.
+
+    Reference: Roberts and Tweedie, Bernoulli 2(4), 1996.
+
+    Attributes:
+        objective: f.
+        temperature: T >= 0.
+
+    Raises:
+        BadInput: a negative temperature.
+    """
+
+    equation: ClassVar[str] = r"dX = -\nabla f(X)\,dt + \sqrt{2T}\,dB"
+    objective: Objective
+    temperature: Array = eqx.field(
+        converter=parameter, default=1.0, metadata={"positive": True}
+    )
+
+    def __check_init__(self):
+        require_positive("temperature", self.temperature, zero=True)
+
+    def vector_field(self, t, y: Vector) -> Vector:
+        """-∇f(y)."""
+        del t
+        return -self.objective.gradient(y)
+
+    def brownian(self, y: Vector) -> int:
+        """One a coordinate."""
+        return y.shape[0]
+
+    def noise(self, t, y: Vector, dw: Vector) -> Vector:
+        """√(2T) dw."""
+        del t, y
+        return jnp.sqrt(2 * self.temperature) * dw
+
+
+class LangevinState(NamedTuple):
+    """Position and velocity.
+
+    Attributes:
+        position: x, shape [n].
+        velocity: v, shape [n], in (unit of x)/time.
+    """
+
+    position: Any
+    velocity: Any
+
+
+class UnderdampedLangevin(Diffusion):
+    r"""Underdamped (kinetic) Langevin dynamics with unit mass.
+
+    dx = v dt,   dv = -∇f(x) dt - γ v dt + √(2γT) dB.
+
+    State: `LangevinState`. γ is the friction (1/time), T the temperature (1/β, units
+    of f). Stationary law ∝ exp(-(f(x) + |v|²/2)/T). The unit of time is that of
+    1/√curvature: momentum with learning rate η takes a step of time √η.
+
+    Parts: "A" moves x (and carries time), "B" kicks v, "O" is the exact
+    Ornstein-Uhlenbeck flow of v with its noise; "BAOAB" and its kin are words in them.
+
+    Reference: Leimkuhler and Matthews, Applied Mathematics Research eXpress 2013,
+    arXiv 1203.5428.
+
+    Attributes:
+        objective: f.
+        friction: γ > 0.
+        temperature: T >= 0.
+
+    Raises:
+        BadInput: a friction that is not positive, or a negative temperature.
+    """
+
+    equation: ClassVar[str] = (
+        r"dx = v\,dt,\quad dv = -\nabla f(x)\,dt - \gamma v\,dt + \sqrt{2\gamma T}\,dB"
+    )
+    objective: Objective
+    friction: Array = eqx.field(
+        converter=parameter, default=1.0, metadata={"positive": True}
+    )
+    temperature: Array = eqx.field(
+        converter=parameter, default=1.0, metadata={"positive": True}
+    )
+
+    def __check_init__(self):
+        require_positive("friction", self.friction)
+        require_positive("temperature", self.temperature, zero=True)
+
+    def vector_field(self, t, y: LangevinState) -> LangevinState:
+        """(v, -∇f(x) - γ v)."""
+        del t
+        force = -self.objective.gradient(y.position)
+        return LangevinState(y.velocity, force - self.friction * y.velocity)
+
+    def brownian(self, y: LangevinState) -> int:
+        """One a coordinate of the velocity."""
+        return y.velocity.shape[0]
+
+    def noise(self, t, y: LangevinState, dw: Vector) -> LangevinState:
+        """(0, √(2γT) dw)."""
+        del t
+        kick = jnp.sqrt(2 * self.friction * self.temperature) * dw
+        return LangevinState(jnp.zeros_like(y.position), kick)
+
+    def parts(self) -> Mapping[str, Part]:
+        """A: x moves, B: v is kicked, O: friction and noise on v."""
+        return {
+            "A": FreeMotion(),
+            "B": Kick(self.objective),
+            "O": VelocityBath(self.friction, self.temperature),
+        }
+
+
+class FreeMotion(Part):
+    """Part A: x' = v, v' = 0. Carries the time."""
+
+    advances_time: ClassVar[bool] = True
+
+    def vector_field(self, t, y: LangevinState) -> LangevinState:
+        """(v, 0)."""
+        del t
+        return LangevinState(y.velocity, jnp.zeros_like(y.velocity))
+
+    def exact(self, t, y: LangevinState, h: Any, noise: Any = None) -> LangevinState:
+        """(x + h v, v)."""
+        del t, noise
+        return LangevinState(y.position + h * y.velocity, y.velocity)
+
+
+class Kick(Part):
+    """Part B: x' = 0, v' = -∇f(x).
+
+    Attributes:
+        objective: f.
+    """
+
+    objective: Objective
+
+    def vector_field(self, t, y: LangevinState) -> LangevinState:
+        """(0, -∇f(x))."""
+        del t
+        force = -self.objective.gradient(y.position)
+        return LangevinState(jnp.zeros_like(y.position), force)
+
+    def exact(self, t, y: LangevinState, h: Any, noise: Any = None) -> LangevinState:
+        """(x, v - h ∇f(x))."""
+        del t, noise
+        force = -self.objective.gradient(y.position)
+        return LangevinState(y.position, y.velocity + h * force)
+
+
+class VelocityBath(NoisyPart):
+    """Part O: dv = -γ v dt + √(2γT) dB with x at rest; exact Gaussian transition.
+
+    Attributes:
+        friction: γ (1/time).
+        temperature: T.
+    """
+
+    friction: Array
+    temperature: Array
+
+    def vector_field(self, t, y: LangevinState) -> LangevinState:
+        """(0, -γ v)."""
+        del t
+        return LangevinState(jnp.zeros_like(y.position), -self.friction * y.velocity)
+
+    def brownian(self, y: LangevinState) -> int:
+        """One a coordinate of the velocity."""
+        return y.velocity.shape[0]
+
+    def noise(self, t, y: LangevinState, dw: Vector) -> LangevinState:
+        """(0, √(2γT) dw)."""
+        del t
+        kick = jnp.sqrt(2 * self.friction * self.temperature) * dw
+        return LangevinState(jnp.zeros_like(y.position), kick)
+
+    def noise_like(self, y: LangevinState) -> Draw:
+        """Standard normals, one a coordinate of the velocity."""
+        return Draw("normal", tuple(y.velocity.shape))
+
+    def exact(self, t, y: LangevinState, h: Any, noise: Any = None) -> LangevinState:
+        """(x, e^{-γh} v + √(T(1 - e^{-2γh})) ξ), with ξ = `noise`."""
+        del t
+        spread = jnp.sqrt(-self.temperature * jnp.expm1(-2 * self.friction * h))
+        velocity = jnp.exp(-self.friction * h) * y.velocity + spread * noise
+        return LangevinState(y.position, velocity)
