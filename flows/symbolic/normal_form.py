@@ -51,10 +51,12 @@ class NormalForm:
         relations: (generator, q, numerator, denominator): generator^q is the fraction.
     """
 
-    def __init__(self, units: dict[Any, int]) -> None:
+    def __init__(self, units: dict[Any, int], generators: dict[Any, Any]) -> None:
+        # Both tables outlive a round: keys hold generators, and units hold keys.
         self.units = units
+        self.generators = generators
         self.stale = False
-        self.generators: dict[Any, Any] = {}
+        self.related: set[Any] = set()
         self.relations: list[tuple[Any, int, Any, Any]] = []
         self.memory: dict[Any, Any] = {}
 
@@ -66,6 +68,12 @@ class NormalForm:
             name = f"g{len(self.generators)}"
             self.generators[key] = sp.Dummy(name, **{"real": True, **assumptions})
         return self.generators[key]
+
+    def relate(self, g: Any, power: int, numerator: Any, denominator: Any) -> None:
+        """Record g^power = numerator / denominator, once."""
+        if g not in self.related:
+            self.related.add(g)
+            self.relations.append((g, power, numerator, denominator))
 
     def unit(self, key: Any, denominator: int) -> int:
         """The common denominator of the exponents met on this key so far."""
@@ -191,12 +199,10 @@ class NormalForm:
             return base**exponent
         key = ("root", base)
         unit = self.unit(key, int(exponent.q))
-        known = key in self.generators
         g = self.generator(
             key, **({"positive": True} if base.is_positive else {"nonnegative": True})
         )
-        if not known:
-            self.relations.append((g, unit, *sp.fraction(base)))
+        self.relate(g, unit, *sp.fraction(base))
         return g ** int(exponent * unit)
 
     def _factors(self, fraction: Any) -> tuple[int, list[tuple[Any, int]]]:
@@ -237,10 +243,8 @@ class NormalForm:
         if _leads_negative(f):
             f = sp.expand(-f)
         key = ("modulus", f)
-        known = key in self.generators
         g = self.generator(key, nonnegative=True)
-        if not known:
-            self.relations.append((g, 2, sp.expand(f**2), sp.Integer(1)))
+        self.relate(g, 2, sp.expand(f**2), sp.Integer(1))
         return g
 
     def _log(self, e: Any) -> Any:
@@ -257,11 +261,9 @@ class NormalForm:
         angle = self.canonical(e.args[0])
         odd = _leads_negative(sp.fraction(angle)[0])
         angle = sp.cancel(-angle) if odd else angle
-        known = ("sin", angle) in self.generators
         cosine = self.generator(("cos", angle))
         sine = self.generator(("sin", angle))
-        if not known:
-            self.relations.append((sine, 2, 1 - cosine**2, sp.Integer(1)))
+        self.relate(sine, 2, 1 - cosine**2, sp.Integer(1))
         if isinstance(e, sp.cos):
             return cosine
         return -sine if odd else sine
@@ -295,8 +297,9 @@ def vanishes(expression: Any) -> tuple[bool, Any]:
     """Whether an expression reduces to the zero polynomial, and what is left of it."""
     units: dict[Any, int] = {}
     expression = sp.expand_trig(without_hyperbolics(expression))
+    generators: dict[Any, Any] = {}
     for _ in range(MOST_ROUNDS):
-        form = NormalForm(units)
+        form = NormalForm(units, generators)
         rational = form.convert(expression)
         if not form.stale:
             break
