@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,11 +63,31 @@ def _real(value: float, digits: int) -> str:
     return f"{value:.0f}" if size >= 10**digits else f"{value:.{digits}g}"
 
 
-def interval(bounds: Sequence[Any] | None, digits: int = 5) -> str:
-    """An interval as `[low, high]` (empty text for None)."""
+def resolving_digits(bounds: Sequence[Any] | None) -> int:
+    """Significant figures that show an interval's width to two figures (3 to 10)."""
+    if bounds is None:
+        return 5
+    low, high = (float(end) for end in bounds)
+    size, width = max(abs(low), abs(high)), abs(high - low)
+    if not (math.isfinite(size) and width > 0):
+        return 5
+    return min(max(math.ceil(math.log10(size / width)) + 2, 3), 10)
+
+
+def interval(bounds: Sequence[Any] | None, digits: int | None = None) -> str:
+    """An interval as `[low, high]` (empty text for None).
+
+    Args:
+        bounds: its two ends.
+        digits: significant figures (default: as many as its width calls for).
+
+    Returns:
+        The text.
+    """
     if bounds is None:
         return ""
     low, high = bounds
+    digits = resolving_digits(bounds) if digits is None else digits
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
@@ -140,12 +160,15 @@ class Table:
         """The rows as text, one line a cell."""
         return [[" ".join(number(v).split()) for v in row] for row in self.rows]
 
-    def lines(self, max_width: int | None = None) -> list[str]:
+    def lines(
+        self, max_width: int | None = None, flexible: Collection[str] | None = None
+    ) -> list[str]:
         """The table as lines of text: names, rule, then a line a row.
 
         Args:
             max_width: columns of the terminal; text columns wider than 12 are cut,
                 the widest first, until the lines fit (None: nothing is cut).
+            flexible: names of the columns that may be cut (default: all with text).
         """
         cells = self.cells()
         widths = [
@@ -154,7 +177,11 @@ class Table:
         ]
         right = [self._is_numeric(j) for j in range(len(self.columns))]
         if max_width is not None:
-            widths = _narrowed(widths, right, max_width)
+            fixed = [
+                numeric or (flexible is not None and name not in flexible)
+                for name, numeric in zip(self.columns, right, strict=True)
+            ]
+            widths = _narrowed(widths, fixed, max_width)
         rule = ["─" * width for width in widths]
         body = [self.columns, rule, *cells]
         return [

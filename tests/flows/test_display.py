@@ -48,6 +48,19 @@ def test_an_interval():
     assert interval(None) == ""
 
 
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ((0.9999, 1.0001), "[0.9999, 1.0001]"),
+        ((0.99359123, 1.0136123), "[0.9936, 1.014]"),
+        ((-1e-8, 2e-8), "[-1e-8, 2e-8]"),
+        ((1.0, 1.0), "[1, 1]"),
+    ],
+)
+def test_an_interval_shows_its_width(bounds, text):
+    assert interval(bounds) == text
+
+
 def test_text_is_cut_by_columns_not_characters():
     assert shorten("stability", 5) == "stab…"
     assert width_of("x̂") == 1
@@ -60,6 +73,9 @@ def test_lines_fit_the_width_and_keep_the_numbers():
     assert all(width_of(line) <= 40 for line in lines)
     assert lines[2].endswith("0.1235")
     assert len(table) == 2
+    rigid = Table(("a", "b"), [("x" * 50, "y" * 50)]).lines(90, flexible=("b",))
+    assert rigid[2].startswith("x" * 50 + "  y")
+    assert width_of(rigid[2]) <= 90
 
 
 def test_html_and_markdown_escape_what_they_show():
