@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.errors import BadInput
-from proofs_check.evidence import Grade, Relation
+from proofs_check.evidence import Grade, Real, Relation
 from proofs_check.verdicts import require_separated
 
 Expected = float | int | str | None
@@ -290,7 +290,7 @@ def _require_count(checks: int) -> None:
         raise BadInput(f"checks must be at least 1, not {checks}")
 
 
-def _require_delta(name: str, delta: float) -> float:
+def _require_delta(name: str, delta: Real) -> float:
     if not (math.isfinite(delta) and delta >= 0):
         raise BadInput(f"{name} must be a finite number >= 0, not {delta}")
     return float(delta)
@@ -311,8 +311,8 @@ def claim(
     hypotheses: Sequence[Any] = (),
     relation: Relation | None = None,
     grade: Grade | str | None = None,
-    delta: float = 0.01,
-    quick_delta: float | None = None,
+    delta: Real = 0.01,
+    quick_delta: Real | None = None,
     full_only: bool = False,
     unit: str = "",
     parameters: Mapping[str, Any] | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 from flows.errors import BadInput
 from proofs_check import sampling
 from proofs_check.decide import LEVEL, Measurement, evidence_of
-from proofs_check.evidence import Equal, Evidence, Grade, Relation
+from proofs_check.evidence import Equal, Evidence, Grade, Real, Relation
 
 Effort = Literal["quick", "full"]
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Context:
         *,
         effort: Effort = "quick",
         seed: int = 0,
-        delta: float = 0.01,
+        delta: Real = 0.01,
         parameters: Mapping[str, Any] | None = None,
         relation: Any = None,
         unit: str = "",
@@ -100,7 +100,7 @@ class Context:
         self.check = check
         self.effort: Effort = require_effort(effort)
         self.seed = require_word("seed", seed)
-        self.delta = delta
+        self.delta = float(delta)
         self.parameters = Parameters(parameters or {})
         self.relation = relation
         self.unit = unit
@@ -165,7 +165,7 @@ class Context:
     def mean(
         self,
         sample: Callable[[int, int], Any],
-        claimed: Relation | float | int | None = None,
+        claimed: Relation | Real | None = None,
         **options: Any,
     ) -> Evidence:
         """A Monte-Carlo mean against its claim (see `sampling.sample_mean`).
@@ -197,7 +197,7 @@ class Context:
     def equal(
         self,
         measurement: Measurement,
-        claimed: Relation | float | int | None = None,
+        claimed: Relation | Real | None = None,
         **about: Any,
     ) -> Evidence:
         """A measurement against a value, bound or range, at the context's delta.
@@ -217,7 +217,7 @@ class Context:
         )
 
     def diverged(
-        self, claimed: Relation | float | int | None = None, **about: Any
+        self, claimed: Relation | Real | None = None, **about: Any
     ) -> Evidence:
         """The evidence of a run that left every bound: measured value +∞.
 
@@ -232,7 +232,7 @@ class Context:
             **{"grade": Grade.MEASURED, "unit": self.unit, **about},
         )
 
-    def _claimed(self, claimed: Relation | float | int | None) -> Relation:
+    def _claimed(self, claimed: Relation | Real | None) -> Relation:
         claimed = self.relation if claimed is None else claimed
         if claimed is None:
             raise BadInput(

@@ -16,7 +16,7 @@ from flows.errors import BadInput, require_float64
 from proofs_check import verdicts
 from proofs_check.claim import DIVERGED, Claim, Control, Route, weaker
 from proofs_check.context import Context, require_effort, require_word
-from proofs_check.evidence import Evidence, Grade, Verdict
+from proofs_check.evidence import Evidence, Grade, Real, Verdict
 from proofs_check.record import source_hash
 from proofs_check.result import Check, ClaimResult, ControlOutcome, Variation
 
@@ -28,7 +28,7 @@ def check(
     *,
     effort: str = "quick",
     seed: int = 0,
-    delta: float | None = None,
+    delta: Real | None = None,
     vary: Mapping[str, Iterable[Any]] | None = None,
     controls: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ClaimResult | Variation:
@@ -99,7 +99,7 @@ class _Run:
     """One claim at one effort, seed and delta."""
 
     def __init__(
-        self, claim: Claim, effort: str, seed: int, delta: float | None
+        self, claim: Claim, effort: str, seed: int, delta: Real | None
     ) -> None:
         self.claim = claim
         self.effort = require_effort(effort)

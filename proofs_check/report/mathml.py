@@ -26,8 +26,10 @@ def mathml(latex: str, display: bool = False) -> str:
         )
     except Exception:  # the converter raises IndexError, KeyError, its own classes
         shown = ""
+    bare = re.sub(r"\\[{}]", "", latex)
+    balanced = bare.count("{") == bare.count("}")
     # A command that the converter does not know stays in the text as it was typed.
-    if not shown or "\\" in re.sub(r"<[^>]*>", "", shown):
+    if not (shown and balanced) or "\\" in re.sub(r"<[^>]*>", "", shown):
         return f"<code>{html.escape(latex)}</code>"
     return shown
 
