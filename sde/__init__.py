@@ -6,12 +6,23 @@ from sde.ensemble import Ensemble as Ensemble
 from sde.ensemble import Estimate as Estimate
 from sde.ensemble import Moments as Moments
 from sde.ensemble import Statistics as Statistics
+from sde.jumps import ExactJumps as ExactJumps
+from sde.jumps import JumpCount as JumpCount
 from sde.langevin import LangevinState as LangevinState
 from sde.langevin import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from sde.langevin import OverdampedLangevin as OverdampedLangevin
 from sde.langevin import UnderdampedLangevin as UnderdampedLangevin
+from sde.laws import Deterministic as Deterministic
+from sde.laws import Finite as Finite
+from sde.laws import Gaussian as Gaussian
+from sde.laws import Law as Law
 from sde.noise import Noise as Noise
 from sde.noise import draw_noise as draw_noise
 from sde.simulate import simulate as simulate
+from sde.switching import JumpProcess as JumpProcess
+from sde.switching import LabelSwitching as LabelSwitching
+from sde.switching import SwitchingGradient as SwitchingGradient
+from sde.switching import SwitchingQuadratic as SwitchingQuadratic
+from sde.switching import SwitchingState as SwitchingState
 
 __distribution__ = "flowtheory"

@@ -86,28 +86,39 @@ def key_words(key: Any) -> Words:
     return data[0], data[1]
 
 
-def subkey(key: Any, *labels: Any) -> Array:
-    """The key of a part of a computation, named by up to two whole numbers."""
-    first, second = (*labels, 0, 0)[:2]
-    counter = (jnp.asarray(first, jnp.uint32), jnp.asarray(second, jnp.uint32))
-    data = jnp.stack(threefry(key_words(key), counter))
+def subkeys(key: Any, index: Any, count: int) -> Array:
+    """The `count` keys of part `index` of a computation, shape [count]."""
+    part = jnp.full((count,), jnp.asarray(index).astype(jnp.uint32))
+    each = jax.lax.iota(jnp.uint32, count)
+    data = jnp.stack(threefry(key_words(key), (part, each)), axis=-1)
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
+def uniform_of(key: Any) -> Float[Array, ""]:
+    """The U(0, 1) variable that a key's own words are.
+
+    For a key that serves nothing else.
+    """
+    return _uniform(key_words(key), _widest()).astype(float)
+
+
 def uniforms(key: Any, size: int) -> Float[Array, " size"]:
-    """Independent U(0, 1) variables of the default float type; no `jax.config` flag
-    but the precision changes them.
-    """  # noqa: D205
+    """Independent U(0, 1) variables of the default float type.
+
+    No flag of `jax.config` but the precision changes them.
+    """
     words = _component_words(key_words(key), jnp.zeros((), jnp.uint32), size)
-    wide = jnp.asarray(0.0).dtype == jnp.float64
-    return _uniform(words, "float64" if wide else "float32").astype(float)
+    return _uniform(words, _widest()).astype(float)
 
 
 def normals(key: Any, size: int) -> Float[Array, " size"]:
     """Independent N(0, 1) variables of the default float type (see `uniforms`)."""
     words = _component_words(key_words(key), jnp.zeros((), jnp.uint32), size)
-    wide = jnp.asarray(0.0).dtype == jnp.float64
-    return _normal(words, "float64" if wide else "float32").astype(float)
+    return _normal(words, _widest()).astype(float)
+
+
+def _widest() -> str:
+    return str(jnp.asarray(0.0).dtype)
 
 
 def _component_words(key: Words, paths: UInt32[Array, "*p"], size: int) -> Words:
