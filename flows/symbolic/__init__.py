@@ -142,8 +142,8 @@ def numerically(tree: Any, values: dict[Any, Any]) -> Any:
             by their exact dyadic value.
 
     Returns:
-        The same tree with float64 (or boolean) numpy leaves; thirty digits are
-        carried on the way.
+        The same tree with numbers: Python floats (or booleans) for expressions,
+        numpy arrays for arrays. Thirty digits are carried on the way.
 
     Raises:
         BadInput: a symbol has no value.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -141,8 +142,8 @@ class Enclosures:
         return 1 - 2 / (self.iv.exp(2 * x) + 1)
 
     def _floor(self, x: Any) -> Any:
-        low, high = (int(sp.floor(sp.Float(str(e.mid), 80))) for e in (x.a, x.b))
-        if low != high or not low <= x.a or not x.b < low + 1:
+        low = math.floor(float(x.a.mid))
+        if not (low <= x.a and x.b < low + 1):
             raise NoEnclosure("a rounding is not decided")
         return self.iv.mpf(low)
 

@@ -37,8 +37,9 @@ def numerically(tree: Any, values: Mapping[Any, Any]) -> Any:
         array = as_symbolic(leaf)
         if array is None:
             return leaf
-        out = np.array([evaluate(e) for e in array.flat]).reshape(array.shape)
-        return out if array.ndim else out[()]
+        if array.ndim == 0:
+            return evaluate(array[()])
+        return np.array([evaluate(e) for e in array.flat]).reshape(array.shape)
 
     return jax.tree.map(convert, tree)
 

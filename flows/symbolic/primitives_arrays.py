@@ -67,7 +67,26 @@ def _concatenate(interpreter: Any, eqn: Any, *parts: Any) -> Any:
     return np.concatenate(parts, axis=eqn.params["dimension"])
 
 
-@rule("copy", "copy_p", "stop_gradient", "reduce_precision", "name", "real", "conj")
+@rule("stack")
+def _stack(interpreter: Any, eqn: Any, *parts: Any) -> Any:
+    del interpreter
+    return np.stack(parts, axis=eqn.params["axis"])
+
+
+@rule("unstack")
+def _unstack(interpreter: Any, eqn: Any, a: Any) -> Any:
+    del interpreter
+    axis = eqn.params["axis"]
+    return [part.squeeze(axis) for part in np.split(a, a.shape[axis], axis)]
+
+
+@rule("tile")
+def _tile(interpreter: Any, eqn: Any, a: Any) -> Any:
+    del interpreter
+    return np.tile(a, eqn.params["reps"])
+
+
+@rule("copy", "copy_p", "stop_gradient", "reduce_precision", "name")
 def _same(interpreter: Any, eqn: Any, a: Any) -> Any:
     del interpreter, eqn
     return a
@@ -142,14 +161,9 @@ _SCATTERS: dict[str, tuple[int, int, Callable[[Any, Any], Any]]] = {
     # name: (resting value, marking value, old and update -> new)
     "scatter": (0, 1, lambda old, new: new),
     "scatter-add": (0, 1, lambda old, new: old + new),
-    "scatter_add": (0, 1, lambda old, new: old + new),
     "scatter-sub": (0, 1, lambda old, new: old - new),
-    "scatter_sub": (0, 1, lambda old, new: old - new),
-    "scatter_mul": (1, 2, lambda old, new: old * new),
     "scatter-mul": (1, 2, lambda old, new: old * new),
-    "scatter_max": (0, 1, largest),
     "scatter-max": (0, 1, largest),
-    "scatter_min": (0, -1, smallest),
     "scatter-min": (0, -1, smallest),
 }
 
@@ -182,20 +196,8 @@ def _scatter(interpreter: Any, eqn: Any, a: Any, indices: Any, updates: Any) -> 
 # -- reductions, cumulative forms, products -----------------------------------------
 
 
-def _every(a: Any, b: Any) -> Any:
-    return sp.And(a, b)
-
-
-def _some(a: Any, b: Any) -> Any:
-    return sp.Or(a, b)
-
-
-def _sum(*entries: Any) -> Any:
-    return sp.Add(*entries)
-
-
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
-    "reduce_sum": _sum,
+    "reduce_sum": lambda *e: sp.Add(*e),
     "reduce_prod": lambda *e: sp.Mul(*e),
     "reduce_max": largest,
     "reduce_min": smallest,
@@ -207,11 +209,15 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
 @rule(*_REDUCTIONS)
 def _reduce(interpreter: Any, eqn: Any, a: Any) -> Any:
     del interpreter
-    axes = tuple(int(k) for k in eqn.params["axes"])
+    return _along(eqn.params["axes"], _REDUCTIONS[eqn.primitive.name], a)
+
+
+def _along(axes: Sequence[int], combine: Callable[..., Any], a: Any) -> np.ndarray:
+    """Combine the entries along some axes."""
     kept = [k for k in range(a.ndim) if k not in axes]
     shape = tuple(a.shape[k] for k in kept)
-    rows = np.transpose(a, [*kept, *axes]).reshape(int(np.prod(shape)), -1)
-    combine = _REDUCTIONS[eqn.primitive.name]
+    length = int(np.prod([a.shape[k] for k in axes], dtype=int))
+    rows = np.transpose(a, [*kept, *axes]).reshape(int(np.prod(shape)), length)
     return boxed(shape, (combine(*row) for row in rows))
 
 
@@ -259,6 +265,28 @@ def _dot_general(interpreter: Any, eqn: Any, a: Any, b: Any) -> Any:
     return boxed(eqn.outvars[0].aval.shape, entries())
 
 
+@rule("conv_general_dilated")
+def _convolve(interpreter: Any, eqn: Any, a: Any, kernel: Any) -> Any:
+    """Learn from jax which entry each kernel entry meets: convolve positions with it.
+
+    A kernel with a single 1 carries at most one entry of a to each place.
+    """
+    del interpreter
+    dtype = eqn.invars[0].aval.dtype
+    places = jnp.arange(1, a.size + 1, dtype=dtype).reshape(a.shape)
+    units = jnp.eye(kernel.size, dtype=dtype).reshape(kernel.size, *kernel.shape)
+    met = jax.vmap(lambda k: eqn.primitive.bind(places, k, **eqn.params))(units)
+    met = np.rint(np.asarray(met)).astype(int).reshape(kernel.size, -1)
+    pool, weights = [sp.Integer(0), *a.flat], list(kernel.flat)
+
+    def entries():
+        for column in met.T:
+            pairs = zip(weights, column, strict=True)
+            yield sp.Add(*(w * pool[k] for w, k in pairs if k))
+
+    return boxed(eqn.outvars[0].aval.shape, entries())
+
+
 # -- order: numbers only ---------------------------------------------------------------
 
 
@@ -290,8 +318,15 @@ def _sort(interpreter: Any, eqn: Any, *operands: Any) -> Any:
 
 @rule("argmax", "argmin", table=RAW_RULES)
 def _arg_extremum(interpreter: Any, eqn: Any, a: Any) -> Any:
+    if eqn.invars[0].aval.dtype == np.dtype(bool) and eqn.primitive.name == "argmax":
+        return _along(eqn.params["axes"], _first_true, interpreter.lift(a))
     ranks = jnp.asarray(_ranks(a, eqn.primitive.name), np.int32)
     return interpreter.bind(eqn, [ranks])
+
+
+def _first_true(*conditions: Any) -> Any:
+    cases = [(sp.Integer(k), c) for k, c in enumerate(conditions)]
+    return sp.Piecewise(*cases, (sp.Integer(0), True))
 
 
 @rule("top_k", table=RAW_RULES)

@@ -18,7 +18,7 @@ from flows.symbolic.interpreter import (
     is_symbolic,
     rule,
 )
-from flows.symbolic.primitives_elementwise import as_truth, choose
+from flows.symbolic.primitives_elementwise import choose_among
 
 
 def _run(interpreter: Any, jaxpr: Any, *values: Any) -> list[Any]:
@@ -29,8 +29,8 @@ def _run(interpreter: Any, jaxpr: Any, *values: Any) -> list[Any]:
 
 
 @rule(
-    *("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2"),
-    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "custom_lin"),
+    *("jit", "pjit", "closed_call", "checkpoint", "remat", "remat2"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
     table=CALL_RULES,
 )
 def _call(interpreter: Any, eqn: Any, *values: Any) -> list[Any]:
@@ -125,18 +125,14 @@ def _cond(interpreter: Any, eqn: Any, index: Any, *values: Any) -> list[Any]:
     if not is_symbolic(index):
         chosen = int(np.clip(int(index), 0, len(branches) - 1))
         return _run(interpreter, branches[chosen], *values)
-    if len(branches) != 2:
-        raise Undecided("a choice among several branches depends on a symbol")
     passing = [b for b in branches if not _raises(b.jaxpr)]
     if len(passing) == 1:  # a run-time check (eqx.error_if): taken as passed
         return _run(interpreter, passing[0], *values)
-    condition = as_truth(index[()])
-    no, yes = (_run(interpreter, b, *values) for b in branches)
+    results = [_run(interpreter, b, *values) for b in branches]
     return [
         elementwise(
-            lambda y, n: choose(condition, y, n),
-            interpreter.lift(y),
-            interpreter.lift(n),
+            lambda *entries: choose_among(index[()], entries),
+            *map(interpreter.lift, outputs),
         )
-        for y, n in zip(yes, no, strict=True)
+        for outputs in zip(*results, strict=True)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,20 @@ def choose(condition: Any, yes: Any, no: Any) -> Any:
     return sp.Piecewise((yes, condition), (no, True), evaluate=not large)
 
 
+def choose_among(index: Any, entries: Sequence[Any]) -> Any:
+    """The entry at an index: a number, a condition, or a number by cases."""
+    if len(entries) == 2:
+        return choose(index, entries[1], entries[0])
+    if isinstance(index, sp.Piecewise):
+        chosen = sp.Integer(0)
+        for k, condition in reversed(index.args):
+            chosen = choose(condition, choose_among(k, entries), chosen)
+        return chosen
+    if not isinstance(index, sp.Integer):
+        raise Undecided("a choice among several cases depends on a symbol")
+    return entries[min(max(int(index), 0), len(entries) - 1)]
+
+
 _BEYOND = (sp.oo, -sp.oo, sp.zoo, sp.nan)
 
 
@@ -231,6 +245,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "erf_inv": sp.erfinv,
     "lgamma": lambda a: sp.log(sp.Abs(sp.gamma(a))),
     "digamma": sp.digamma,
+    "polygamma": sp.polygamma,
     "abs": sp.Abs,
     "sign": sp.sign,
     "floor": sp.floor,
@@ -310,11 +325,4 @@ def _convert(interpreter: Any, eqn: Any, a: Any) -> np.ndarray:
 def _select(interpreter: Any, eqn: Any, which: Any, *cases: Any) -> np.ndarray:
     del interpreter, eqn
 
-    def select(index: Any, *entries: Any) -> Any:
-        if len(entries) == 2:
-            return choose(index, entries[1], entries[0])
-        if not isinstance(index, sp.Integer):
-            raise Undecided("a choice among several cases depends on a symbol")
-        return entries[int(index)]
-
-    return elementwise(select, which, *cases)
+    return elementwise(lambda k, *entries: choose_among(k, entries), which, *cases)

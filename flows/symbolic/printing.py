@@ -16,6 +16,13 @@ LARGEST_STATE = 12
 LARGEST_OBJECTIVE = 6
 LONGEST = 4000
 """Characters beyond which a traced equation tells a reader nothing."""
+STANDARD_LETTERS = {
+    "position": "x",
+    "velocity": "v",
+    "momentum": "p",
+    "first_moment": "m",
+    "second_moment": "v",
+}
 
 
 def latex_of(expression: Any, names: dict[Any, str] | None = None) -> str:
@@ -69,6 +76,19 @@ def _state_of_objective(dynamics: Any) -> Any:
     return np.asarray(indexed("x", (size,)))
 
 
+def _letters(y: Any) -> dict[Any, str]:
+    """The standard letters of a structured state: position is x, and so on."""
+    fields = getattr(y, "_fields", ())
+    letters = {f: STANDARD_LETTERS.get(f, rf"\mathrm{{{f}}}") for f in fields}
+    if "velocity" in fields and "second_moment" in fields:
+        letters["second_moment"] = "s"
+    return {
+        f"{f}_{k}": f"{letters[f]}_{{{k + 1}}}"
+        for f in fields
+        for k in range(int(np.size(getattr(y, f))))
+    }
+
+
 def _rows(tree: Any) -> list[Any]:
     rows: list[Any] = []
     for leaf in jax.tree.leaves(tree):
@@ -80,7 +100,7 @@ def _rows(tree: Any) -> list[Any]:
 
 def _traced_equation(dynamics: Any, y: Any) -> str:
     model = symbols_like(dynamics, {})
-    names = latex_names(dynamics)
+    names = latex_names(dynamics) | _letters(y)
     symbolic = any(as_symbolic(leaf) is not None for leaf in jax.tree.leaves(y))
     state = y if symbolic else symbols_for_state(y, {})
     time = sp.Symbol("t", real=True)
