@@ -83,7 +83,7 @@ class Diffusion(Flow):
                 return columns @ columns.T * density(t, y)
 
             def noise_flux(z):
-                return jnp.trace(jax.jacfwd(spread)(z), axis1=1, axis2=2)
+                return jnp.einsum("abb->a", jax.jacfwd(spread)(z))
 
             def divergence(flux):
                 return jnp.trace(jax.jacfwd(flux)(z))
