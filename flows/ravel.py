@@ -18,20 +18,21 @@ from flows.errors import BadInput
 class Unravel:
     """The way back from a flat vector to a parameter pytree.
 
-    Compared by value (structure, shapes, static leaves), so two notebooks cells that
+    Compared by value (structure, shapes, static leaves), so two notebook cells that
     build the same network share their compiled functions.
 
     Attributes:
         treedef: structure of the array leaves.
         shapes: their shapes, in leaf order.
         dtype: their common dtype.
-        static: what was no array (activation functions of an equinox module).
+        static: what was no array (activation functions of an equinox module), as
+            leaves and structure: containers such as dicts have no hash of their own.
     """
 
     treedef: Any
     shapes: tuple[tuple[int, ...], ...]
     dtype: np.dtype
-    static: Any
+    static: tuple[tuple[Any, ...], Any]
 
     @property
     def size(self) -> int:
@@ -46,7 +47,8 @@ class Unravel:
             pieces.append(jnp.reshape(x[start:stop], shape))
             start = stop
         arrays = jax.tree.unflatten(self.treedef, pieces)
-        return eqx.combine(arrays, self.static)
+        leaves, treedef = self.static
+        return eqx.combine(arrays, jax.tree.unflatten(treedef, leaves))
 
     def ravel(self, params: Any) -> Float[Array, " n"]:
         """The flat vector of a parameter pytree.
@@ -59,6 +61,11 @@ class Unravel:
             raise BadInput(
                 "parameters of another structure or shape than the objective was "
                 f"built with: got {_describe(other)}, expected {_describe(self)}."
+            )
+        if other.dtype != self.dtype:
+            raise BadInput(
+                f"parameters of dtype {other.dtype}; the objective was built with "
+                f"{self.dtype}."
             )
         return x
 
@@ -84,8 +91,8 @@ def ravel_params(params: Any) -> tuple[Unravel, Float[Array, " n"]]:
     params = jax.tree.map(lambda a: jnp.asarray(a) if _is_number(a) else a, params)
     arrays, static = eqx.partition(params, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
-    if not leaves:
-        raise BadInput("no parameters: the pytree holds no array leaf.")
+    if not any(leaf.size for leaf in leaves):
+        raise BadInput("no parameters: the pytree holds no array leaf with entries.")
     names = [jax.tree_util.keystr(k) for k, _ in jax.tree.leaves_with_path(arrays)]
     for name, leaf in zip(names, leaves, strict=True):
         if leaf.dtype not in (jnp.float32, jnp.float64):
@@ -113,17 +120,16 @@ def _is_number(a: Any) -> bool:
     return isinstance(a, float | np.ndarray | np.generic)
 
 
-def _hashable(static: Any) -> Any:
+def _hashable(static: Any) -> tuple[tuple[Any, ...], Any]:
+    leaves, treedef = jax.tree.flatten(static)
     try:
-        hash(jax.tree.flatten(static)[1])
-        for leaf in jax.tree.leaves(static):
-            hash(leaf)
+        hash((tuple(leaves), treedef))
     except TypeError as error:
         raise BadInput(
             f"a non-array leaf of the parameters cannot be hashed ({error}); keep "
             "mutable collections (batch statistics, caches) out of the parameters."
         ) from None
-    return static
+    return tuple(leaves), treedef
 
 
 def require_finite(tree: Any, what: str) -> None:
