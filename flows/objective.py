@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flows.errors import BadInput
-from flows.ravel import Unravel, ravel_params
+from flows.ravel import Unravel, ravel_params, require_finite
 
 
 class Fact(NamedTuple):
@@ -121,7 +121,7 @@ class Objective(eqx.Module):
         return x
 
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
-        """f at the user's own parameter pytree: what an optimiser differentiates."""
+        """F at the user's own parameter pytree: what an optimiser differentiates."""
         return self.value(params, batch)
 
     def ravel(self, params: Any) -> Float[Array, " n"]:
@@ -131,7 +131,7 @@ class Objective(eqx.Module):
             BadInput: wrong structure, shape or dtype, or a non-finite entry.
         """
         unravel, x = ravel_params(params)
-        if len(unravel.shapes) != 1 or x.shape != (self.size,):
+        if unravel.shapes not in (((self.size,),), ((),)) or x.size != self.size:
             raise BadInput(
                 f"a position of this objective is one vector of {self.size} floats; "
                 f"got leaves of shapes {list(unravel.shapes)}."
@@ -168,6 +168,8 @@ class LossObjective(Objective):
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
         """The loss at a parameter pytree, on the data rows `batch` where given."""
         if self.data is None:
+            if batch is not None:
+                raise BadInput("this loss has no data to batch.")
             return self.loss(params)
         return self.loss(params, self.data.get(batch))
 
@@ -211,7 +213,8 @@ class SympyObjective(Objective):
         names = tuple(sorted(self.parameters))
         function = _lambdified(self.expression, self.variables, names)
         constants = [self.parameters[name] for name in names]
-        return jnp.asarray(function(*(x[i] for i in range(self.size)), *constants))
+        out = function(*(x[i] for i in range(self.size)), *constants)
+        return jnp.asarray(out, x.dtype)
 
 
 @functools.lru_cache(maxsize=256)
@@ -226,7 +229,7 @@ def _lambdified(expression, variables, names):
 def from_sympy(
     expression: Any,
     symbols: Sequence[Any],
-    parameters: Mapping[Any, float] | None = None,
+    parameters: Mapping[Any, Any] | None = None,
     *,
     facts: Facts | None = None,
 ) -> SympyObjective:
@@ -243,7 +246,8 @@ def from_sympy(
 
     Raises:
         BadInput: free symbols that are neither coordinates nor parameters, repeated
-            coordinates, or something that is no scalar expression.
+            coordinates, two symbols of one name, a parameter that is no finite number,
+            or something that is no scalar expression that jax can evaluate.
     """
     import sympy
 
@@ -251,7 +255,7 @@ def from_sympy(
         expression = sympy.sympify(expression)
     except (sympy.SympifyError, TypeError) as error:
         raise BadInput(f"not a sympy expression: {error}") from None
-    if not isinstance(expression, sympy.Expr):
+    if not isinstance(expression, sympy.Expr) or expression.is_Matrix:
         raise BadInput(
             f"a loss is a scalar sympy expression, not {type(expression).__name__}."
         )
@@ -268,8 +272,30 @@ def from_sympy(
             f"unknown symbols {names} in the loss: list them among the coordinates or "
             "give them values in `parameters`."
         )
-    leaves = {s.name: jnp.asarray(float(v)) for s, v in given.items()}
-    return SympyObjective(facts or Facts(), expression, variables, leaves)
+    names = [s.name for s in {*variables, *given}]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(
+            f"two different symbols of the same name {', '.join(twice)} (sympy tells "
+            "them apart by their assumptions); use one of them throughout."
+        )
+    leaves = {s.name: _number(s.name, v) for s, v in given.items()}
+    objective = SympyObjective(facts or Facts(), expression, variables, leaves)
+    try:
+        jax.eval_shape(objective.value, jnp.zeros(len(variables)))
+    except (NameError, TypeError, AttributeError) as error:
+        raise BadInput(f"jax cannot evaluate {expression}: {error}") from error
+    return objective
+
+
+def _number(name: str, value: Any) -> Array:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise BadInput(f"the parameter {name} is one finite number; got {value!r}.")
+    return jnp.asarray(number)
 
 
 def from_loss(
@@ -294,20 +320,15 @@ def from_loss(
 
     Raises:
         BadInput: integer or mixed-precision parameters, a loss that is not a scalar,
-            data without a common leading axis.
+            data without a common leading axis, without rows, or not finite.
     """
     unravel, x = ravel_params(params)
-    if data is not None:
-        data = jax.tree.map(jnp.asarray, data)
-        rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
-        if len(rows) != 1 or rows == {()}:
-            raise BadInput(
-                f"data leaves need one common leading axis; got lengths {rows}."
-            )
-    shielded = None if data is None else Data(data)
+    shielded = None if data is None else Data(_checked(data))
     objective = LossObjective(facts or Facts(), loss, unravel, shielded)
+    arguments = () if shielded is None else (shielded.get(),)
     try:
-        out = jax.eval_shape(objective.value, x)
+        # The bare loss: what it returns is looked at before anything relies on it.
+        out = jax.eval_shape(lambda x, *data: loss(unravel(x), *data), x, *arguments)
     except TypeError as error:
         wanted = "loss(params)" if data is None else "loss(params, data)"
         raise BadInput(f"the loss could not be called as {wanted}: {error}") from error
@@ -317,3 +338,18 @@ def from_loss(
             "and no auxiliary output."
         )
     return objective
+
+
+def _checked(data: Any) -> Any:
+    """Data as jax arrays with one common, non-empty leading axis."""
+    try:
+        data = jax.tree.map(jnp.asarray, data)
+    except TypeError as error:
+        raise BadInput(f"data is a pytree of numeric arrays: {error}") from None
+    rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
+    if len(rows) != 1 or rows == {()}:
+        raise BadInput(f"data leaves need one common leading axis; got lengths {rows}.")
+    if rows == {(0,)}:
+        raise BadInput("the data has no rows.")
+    require_finite(data, "the data")
+    return data

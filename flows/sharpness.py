@@ -58,7 +58,7 @@ def sharpness(objective: Any, x: Any, *, tolerance: float = 1e-8) -> Sharpness:
     Raises:
         BadInput: the Hessian is not finite at x, or Lanczos did not converge.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     n = x.size
     count = 0
@@ -81,10 +81,12 @@ def sharpness(objective: Any, x: Any, *, tolerance: float = 1e-8) -> Sharpness:
         image = h @ vector
     else:
         start = np.random.default_rng(0).standard_normal(n)
+        if not product(start).any():  # H = 0, on which ARPACK cannot start
+            return Sharpness(0.0, start / np.linalg.norm(start), 0.0, count)
         operator = LinearOperator((n, n), matvec=product, dtype=float)  # pyright: ignore
         try:
             values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance)
-        except ArpackNoConvergence as error:
+        except ArpackError as error:
             raise BadInput(f"Lanczos did not converge: {error}") from None
         value, vector = float(values[0]), vectors[:, 0]
         image = product(vector)
