@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from flows.errors import BadInput
 
+Values = ArrayLike | float | int
 FLOOR_FACTOR = 100.0
 CONTRACTION = 0.75
 
@@ -67,7 +68,7 @@ class OrderFit:
 
     slope: float
     half_width: float
-    local_slopes: Float[np.ndarray, "kept-1"]
+    local_slopes: Float[np.ndarray, "slopes"]
     kept: Bool[np.ndarray, "levels"]
     constant: float
     asymptotic: bool
@@ -85,7 +86,7 @@ class OrderFit:
 
 
 def fit_order(
-    h: ArrayLike, errors: ArrayLike, floor: ArrayLike = 0.0, q: float | int = 1
+    h: Values, errors: Values, floor: Values = 0.0, q: float | int = 1
 ) -> OrderFit:
     """Extrapolate the order of noise-free errors.
 

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, ClassVar
 
+from numpy.typing import ArrayLike
+
 from flows.errors import BadInput
 
 Real = float | int
+Values = ArrayLike | float | int
 Interval = tuple[Real, Real]
 _ROUNDING = 1 + 1e-12  # "D <= delta" is met when D was computed to be delta
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -76,10 +77,8 @@ class Control:
             return Verdict.UNDECIDED, found.reason or "not seen to fail"
         if wrong is None:
             return Verdict.HOLDS, "caught"
-        if (
-            found.interval is None
-            or not found.interval[0] <= wrong <= found.interval[1]
-        ):
+        lo, hi = found.interval or (math.nan, math.nan)
+        if not lo <= wrong <= hi:
             return Verdict.BLIND, f"refuted, but not with the value {wrong:g}"
         if found.detectable > found.delta * (1 + 1e-12):
             return Verdict.UNDECIDED, f"refuted, {wrong:g} not measured to delta"

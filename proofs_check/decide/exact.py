@@ -6,18 +6,17 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from flows.errors import BadInput
 from proofs_check.evidence import Evidence
-from proofs_check.relations import Exact, Grade, Real
+from proofs_check.relations import Exact, Grade, Real, Values
 
 ROUNDING_FACTOR = 10.0
 SEEN_FACTOR = 100.0
 
 
 def exact(
-    distance: ArrayLike,
+    distance: Values,
     *,
     rounding: Real,
     moved: Real,
@@ -66,7 +65,7 @@ def exact(
     )
 
 
-def rounding_allowance(changes: ArrayLike) -> float:
+def rounding_allowance(changes: Values) -> float:
     """R = 10 x the largest change by rounding alone.
 
     Args:
@@ -86,7 +85,7 @@ def rounding_allowance(changes: ArrayLike) -> float:
 
 
 def relative_distance(
-    first: ArrayLike, second: ArrayLike, scale: ArrayLike | None = None
+    first: Values, second: Values, scale: Values | None = None
 ) -> np.ndarray:
     """Distance over scale at each time: max over components of |first - second|/S.
 

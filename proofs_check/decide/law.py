@@ -7,23 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from flows.errors import BadInput
 from proofs_check.decide.critical import LEVEL, dkw
 from proofs_check.evidence import Evidence
-from proofs_check.relations import Grade, Law, Real
+from proofs_check.relations import Grade, Law, Real, Values
 
 MISS = 0.01
 
 
 def law(
     name: str,
-    samples: ArrayLike,
-    cdf: Callable[[np.ndarray], ArrayLike],
+    samples: Values,
+    cdf: Callable[[np.ndarray], Values],
     *,
     delta: Real,
-    left_cdf: Callable[[np.ndarray], ArrayLike] | None = None,
+    left_cdf: Callable[[np.ndarray], Values] | None = None,
     bias: Real = 0.0,
     alpha: Real = LEVEL,
     **about: Any,
@@ -67,8 +66,8 @@ def law(
 
 def same_law(
     name: str,
-    first: ArrayLike,
-    second: ArrayLike,
+    first: Values,
+    second: Values,
     *,
     delta: Real,
     bias: Real = 0.0,

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from flows.errors import BadInput
 from proofs_check.decide.critical import LEVEL, POWER_Z, binomial, level
 from proofs_check.decide.equal import evidence_of
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
-from proofs_check.relations import Equal, Grade, Range, Real, UpperBound
+from proofs_check.relations import Equal, Grade, Range, Real, UpperBound, Values
 
 LOOKS = 4
 BATCHES = 64
@@ -35,7 +34,7 @@ class Moments:
     n: int = 0
     sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    def add(self, values: ArrayLike) -> Moments:
+    def add(self, values: Values) -> Moments:
         """The moments with further samples.
 
         Args:
@@ -93,7 +92,7 @@ class Moments:
         )
 
 
-def sample_moments(values: ArrayLike, *, bias: Real = 0.0) -> Measurement:
+def sample_moments(values: Values, *, bias: Real = 0.0) -> Measurement:
     """m, se and skewness of independent samples with four moments.
 
     Args:
@@ -144,7 +143,7 @@ def mean(
     return evidence_of(relation, measurement, delta=delta, alpha=each, **about)
 
 
-def replica_mean(values: ArrayLike, *, bias: Real = 0.0) -> Measurement:
+def replica_mean(values: Values, *, bias: Real = 0.0) -> Measurement:
     """Mean of independent replicas of a time average, with the t quantile.
 
     Args:
@@ -170,7 +169,7 @@ def replica_mean(values: ArrayLike, *, bias: Real = 0.0) -> Measurement:
 
 
 def batch_mean(
-    chain: ArrayLike, correlation_steps: Real, *, bias: Real = 0.0
+    chain: Values, correlation_steps: Real, *, bias: Real = 0.0
 ) -> Measurement:
     """Mean of one stationary chain by 64 batches of at least 50 correlation times.
 
@@ -193,7 +192,7 @@ def batch_mean(
 
 
 def median_of_means(
-    values: ArrayLike, *, bias: Real = 0.0, alpha: Real = LEVEL
+    values: Values, *, bias: Real = 0.0, alpha: Real = LEVEL
 ) -> Measurement:
     """Mean of a law with two moments only: median of 8 ln(1/alpha) block means.
 

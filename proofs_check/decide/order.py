@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from discretize.order_fit import (
     OrderEstimate,
@@ -23,17 +22,17 @@ from proofs_check.decide.critical import LEVEL, POWER_Z, normal
 from proofs_check.decide.equal import ROUNDING_ULPS, equal
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
-from proofs_check.relations import Grade, Order, Real, Verdict
+from proofs_check.relations import Grade, Order, Real, Values, Verdict
 
 DELTA_CELLS = 3.0  # an interval that fits into its cell has D < 3 cells
 
 
 def order(
     p: Real,
-    h: ArrayLike,
-    errors: ArrayLike,
+    h: Values,
+    errors: Values,
     *,
-    floor: ArrayLike = 0.0,
+    floor: Values = 0.0,
     q: Real = 1,
     cell: Real = 0.25,
     **about: Any,
@@ -110,12 +109,12 @@ def _zone(relation: Order, estimate: OrderEstimate) -> Verdict:
 
 def leading_constant(
     claimed: Real,
-    h: ArrayLike,
-    errors: ArrayLike,
+    h: Values,
+    errors: Values,
     p: Real,
     *,
     delta: Real = 0.05,
-    floor: ArrayLike = 0.0,
+    floor: Values = 0.0,
     q: Real = 1,
     scale: Real | None = None,
     **about: Any,
@@ -172,8 +171,8 @@ def leading_constant(
 
 def strong_order(
     p: Real,
-    h: ArrayLike,
-    errors: ArrayLike,
+    h: Values,
+    errors: Values,
     *,
     q: Real = 1,
     cell: Real = 0.25,

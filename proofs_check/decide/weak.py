@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from flows.errors import BadInput
 from proofs_check.decide.critical import LEVEL, POWER_Z, normal
 from proofs_check.evidence import Evidence
-from proofs_check.relations import Grade, Order, Real
+from proofs_check.relations import Grade, Order, Real, Values
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,15 @@ class Coefficient:
         return lo > 0 or hi < 0
 
     def width(self, z: float) -> float:
-        """Width (z + 2.33) se + 2 b: a coefficient of this size shows with power 0.99."""
+        """Width (z + 2.33) se + 2 b: as large a coefficient shows with power 0.99."""
         return (z + POWER_Z) * self.standard_error + 2 * self.bias
 
 
 def weak_order(
     p: Real,
-    h: ArrayLike,
-    means: ArrayLike,
-    covariance: ArrayLike,
+    h: Values,
+    means: Values,
+    covariance: Values,
     *,
     step: Real = 1,
     alpha: Real = LEVEL,
@@ -121,7 +120,7 @@ def weak_order(
 
 
 def mean_errors(
-    errors: ArrayLike,
+    errors: Values,
 ) -> tuple[Float[np.ndarray, "levels"], Float[np.ndarray, "levels levels"]]:
     """Means of signed errors and the covariance of these means.
 
