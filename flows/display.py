@@ -14,6 +14,7 @@ from flows.errors import BadInput
 
 _SUBNORMAL = 1e-4
 _LARGE = 1e6
+_FIGURES = 7
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -64,14 +65,14 @@ def _real(value: float, digits: int) -> str:
 
 
 def resolving_digits(bounds: Sequence[Any] | None) -> int:
-    """Significant figures that show an interval's width to two figures (3 to 10)."""
+    """Significant figures that show an interval's width to two figures (3 to 7)."""
     if bounds is None:
         return 5
     low, high = (float(end) for end in bounds)
     size, width = max(abs(low), abs(high)), abs(high - low)
     if not (math.isfinite(size) and width > 0):
         return 5
-    return min(max(math.ceil(math.log10(size / width)) + 2, 3), 10)
+    return min(max(math.ceil(math.log10(size / width)) + 2, 3), _FIGURES)
 
 
 def interval(bounds: Sequence[Any] | None, digits: int | None = None) -> str:
@@ -79,7 +80,8 @@ def interval(bounds: Sequence[Any] | None, digits: int | None = None) -> str:
 
     Args:
         bounds: its two ends.
-        digits: significant figures (default: as many as its width calls for).
+        digits: significant figures (default: as many as its width calls for; a
+            width below 1e-5 of the ends is written as `middle ± half`).
 
     Returns:
         The text.
@@ -87,7 +89,11 @@ def interval(bounds: Sequence[Any] | None, digits: int | None = None) -> str:
     if bounds is None:
         return ""
     low, high = bounds
-    digits = resolving_digits(bounds) if digits is None else digits
+    if digits is None:
+        digits = resolving_digits(bounds)
+        if digits == _FIGURES:
+            middle, half = (low + high) / 2, abs(high - low) / 2
+            return f"{number(middle, digits)} ± {number(half, 2)}"
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 

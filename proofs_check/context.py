@@ -140,10 +140,11 @@ class Context:
             A typed key of shape [].
         """
         import jax
+        import jax.numpy as jnp
 
         words = stream_words(self.claim, self.check, stream)
         data = np.asarray(words[:2], dtype=np.uint32)
-        key = jax.random.wrap_key_data(data, impl="threefry2x32")
+        key = jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
         key = jax.random.fold_in(key, np.uint32(self.seed))
         return jax.random.fold_in(key, np.uint32(require_word("chunk", chunk)))
 

@@ -52,7 +52,7 @@ def claimed_value(relation: Relation) -> Any:
 def claimed_text(relation: Relation) -> str:
     """A claimed value with its relation, short enough for a column."""
     if isinstance(relation, Threshold):
-        return f"± at {number(relation.claimed)}"
+        return f"threshold {number(relation.claimed)}"
     if isinstance(relation, LowerBound):
         return f"≥ {number(relation.bound)}"
     if isinstance(relation, UpperBound):
@@ -237,13 +237,12 @@ class ClaimResult:
         """Every check and control, one row each."""
         rows = [(c.name, *_cells(c.evidence), _word(c.verdict)) for c in self.checks]
         for control in self.controls:
-            expected = number(control.expected) or "a refutation"
-            row = ("control: " + control.name, "≠ " + expected)
+            expected = number(control.expected, 7) or "a refutation"
+            cells: tuple[Any, ...] = ("≠ " + expected, number(control.measured), *_GAPS)
             if control.evidence is not None:
-                row = (row[0], *_cells(control.evidence))
-            else:
-                row = (*row, number(control.measured), "", "", "")
-            rows.append((*row, "✓ caught" if control.caught else "✗ not caught"))
+                cells = _cells(control.evidence)
+            fate = "✓ caught" if control.caught else "✗ not caught"
+            rows.append(("control: " + control.name, *cells, fate))
         columns = ("check", "claimed", "measured", "interval", "detects", "grade")
         return Table((*columns, "verdict"), rows)
 
@@ -275,6 +274,9 @@ class ClaimResult:
 
 def _word(verdict: Verdict) -> str:
     return f"{SYMBOLS[verdict]} {verdict.value}"
+
+
+_GAPS = (None, None, None)
 
 
 def _cells(evidence: Evidence | None) -> tuple[Any, ...]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.display import Table, interval, shorten
+from flows.display import Table, interval, shorten, width_of
 from proofs_check.report.html import detects
 from proofs_check.result import SYMBOLS, ClaimResult, claimed_text, measured_text
 
 _COLUMNS = ("source", "claimed", "measured", "interval", "detects", "grade")
-_NARROW = 110
-_CUT = ("claim", "source", "claimed")
+_CUT = ("source", "claimed")
 
 
 def results_lines(results: Sequence[ClaimResult], width: int = 120) -> list[str]:
-    """The table of a run: one line a claim, two where the terminal is narrow.
+    """The table of a run: one line a claim, two where that is too wide.
 
     Args:
         results: the results of the claims.
@@ -27,13 +26,14 @@ def results_lines(results: Sequence[ClaimResult], width: int = 120) -> list[str]
     verdicts = [f"{SYMBOLS[r.verdict]} {r.verdict.value}" for r in results]
     details = [_details(result) for result in results]
     seconds = [f"{result.seconds:.1f}" for result in results]
-    if width >= _NARROW:
-        rows = [
-            (r.id, *d, v, float(s))
-            for r, d, v, s in zip(results, details, verdicts, seconds, strict=True)
-        ]
-        names = ("claim", *_COLUMNS, "verdict", "seconds")
-        return [shorten(x, width) for x in Table(names, rows).lines(width, _CUT)]
+    rows = [
+        (r.id, *d, v, float(s))
+        for r, d, v, s in zip(results, details, verdicts, seconds, strict=True)
+    ]
+    names = ("claim", *_COLUMNS, "verdict", "seconds")
+    lines = Table(names, rows).lines(width, _CUT)
+    if max(map(width_of, lines)) <= width:
+        return lines
     head, rule, *body = Table(_COLUMNS, details).lines(width - 2, _CUT)
     lines = ["verdict: claim (seconds)", "  " + head, "  " + rule]
     for i, line in enumerate(body):

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.display import Table, interval, number
 from proofs_check.claim import Claim, Source
-from proofs_check.evidence import Evidence, Identity, Order, Verdict
+from proofs_check.evidence import Evidence, Identity, Law, Order, Verdict
 from proofs_check.report.mathml import typeset
 from proofs_check.report.style import CSS
 from proofs_check.result import (
@@ -126,7 +126,7 @@ def _summary(results: Sequence[ClaimResult]) -> str:
             "interval",
             "detects",
             "grade",
-            "controls",
+            "controls caught",
         )
     )
     rows = []
@@ -143,7 +143,7 @@ def _summary(results: Sequence[ClaimResult]) -> str:
             html.escape(interval(result.interval)),
             html.escape(detects(found)),
             result.grade.value if result.grade else "",
-            f"{caught} of {len(result.controls)} caught",
+            f"{caught} of {len(result.controls)}",
         )
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return (
@@ -158,7 +158,7 @@ def detects(found: Evidence | None) -> str:
         return ""
     if isinstance(found.relation, Identity):
         return "any"
-    if isinstance(found.relation, Order):
+    if isinstance(found.relation, Order | Law):
         return f"± {number(found.detectable, 2)}"
     return f"{number(100 * found.detectable, 2)} %"
 
@@ -198,7 +198,7 @@ def _head(result: ClaimResult) -> str:
     shown = f"<p><strong>{html.escape(result.reason)}</strong></p>"
     return (
         f"<h3>{badge(result.verdict)} {typeset(result.claim.title)}</h3>"
-        f"{_statement(result.claim)}{_finding(result)}"
+        f"{_statement(result.claim, _run_facts(result))}{_finding(result)}"
         f"{shown if result.reason else ''}{failed}"
     )
 
@@ -215,14 +215,14 @@ def claim_card(claim: Claim) -> str:
     return f"<h3>{typeset(claim.title)}</h3>{_statement(claim)}{shown}"
 
 
-def _statement(claim: Claim) -> str:
+def _statement(claim: Claim, facts: str = "") -> str:
     hypotheses = "".join(f"<li>{typeset(h.statement)}</li>" for h in claim.hypotheses)
     under = f"<ul>{hypotheses}</ul>" if hypotheses else ""
     statement = typeset(claim.statement, formula=True)
     return (
         f'<div class="statement">{statement}</div>'
         f'<p class="source"><code>{html.escape(claim.id)}</code> · '
-        f"{_source(claim.source)}</p>"
+        f"{_source(claim.source)}{facts}</p>"
         + (f'<div class="hypotheses">Hypotheses:{under}</div>' if under else "")
     )
 
@@ -244,27 +244,27 @@ def _finding(result: ClaimResult) -> str:
         shown = "" if found.relation.name == "0" else shown
         return (
             f'<p class="finding">{shown}<strong>{html.escape(str(found.measured))}'
-            f"</strong>, {detectable_text(found)}. {_run_facts(result)}</p>"
+            f"</strong>, {detectable_text(found)}.</p>"
         )
-    unit = f" {html.escape(result.unit)}" if result.unit else ""
+    unit = f" <small>({html.escape(result.unit)})</small>" if result.unit else ""
     bounds = html.escape(interval(found.interval))
     within = f" in {bounds}" if bounds else ""
     claimed = html.escape(claimed_text(found.relation))
     return (
-        f'<p class="finding">Claimed <strong>{claimed}</strong>{unit}, '
+        f'<p class="finding">Claimed <strong>{claimed}</strong>, '
         f"measured <strong>{html.escape(measured_text(found))}"
-        f"</strong>{within}; {detectable_text(found)} "
-        f"(asked: {_percent(found)}). {_run_facts(result)}</p>"
+        f"</strong>{within}{unit}; {detectable_text(found)} "
+        f"(asked: {_percent(found)}).</p>"
     )
 
 
 def _run_facts(result: ClaimResult) -> str:
     grade = result.grade.value if result.grade else ""
-    return f"<small>Grade: {grade}; {result.seconds:.1f} s.</small>"
+    return f" · {grade} · {result.seconds:.1f} s" if grade else ""
 
 
 def _percent(found: Evidence) -> str:
-    if isinstance(found.relation, Order):
+    if isinstance(found.relation, Order | Law):
         return number(found.delta, 2)
     return f"{number(100 * found.delta, 2)} %"
 
@@ -299,7 +299,7 @@ def _controls(result: ClaimResult) -> str:
     rows = [
         (
             c.name,
-            number(c.expected) or "a refutation",
+            number(c.expected, 7) or "a refutation",
             measured_text(c.evidence) or number(c.measured),
             "✓ caught" if c.caught else "✗ NOT caught",
         )

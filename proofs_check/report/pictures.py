@@ -31,7 +31,7 @@ WRONG = "#CC79A7"
 SERIES = (MEASURED, "#E69F00", "#009E73", WRONG, "#56B4E9", CLAIMED)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 INK = "#111213"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -84,6 +84,8 @@ def figures(result: ClaimResult) -> list[Any]:
 def svg(figure: Any, salt: str = "flowtheory") -> str:
     """A figure as an SVG element whose ink follows the page's text colour.
 
+    A dark page lightens the blue of measured values through `--measured`.
+
     Args:
         figure: a matplotlib figure.
         salt: makes the ids within the SVG reproducible and unlike its neighbours'.
@@ -101,7 +103,8 @@ def svg(figure: Any, salt: str = "flowtheory") -> str:
     start, end = text.find("<metadata>"), text.find("</metadata>")
     if start >= 0:
         text = text[:start] + text[end + len("</metadata>") :]
-    return text.replace(INK.lower(), "currentColor").replace(INK, "currentColor")
+    text = text.replace(INK.lower(), "currentColor").replace(INK, "currentColor")
+    return text.replace(MEASURED.lower(), f"var(--measured, {MEASURED.lower()})")
 
 
 def _figure(draw: Callable[..., None], *drawn: Any, height: float = 3.2) -> Any:
@@ -337,6 +340,8 @@ def _forest(ax: Any, rows: list[Row], unit: str) -> None:
     ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.8)
     ax.margins(x=0.12)
+    ax.locator_params(axis="x", nbins=4)
+    ax.ticklabel_format(axis="x", useOffset=False)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(unit)

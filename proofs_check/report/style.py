@@ -10,7 +10,7 @@ CSS = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e7e9ec; --paper: #15171a;
   --soft: #1f2227; --line: #3a3f46; --faint: #a4abb5; --link: #7cc4f5;
   --holds: #2fc79a; --refuted: #ff9257; --undecided: #f0c24b; --blind: #e79bc8;
-  --error: #ff7a8a; } }
+  --error: #ff7a8a; --measured: #56b4e9; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -33,6 +33,8 @@ table { border-collapse: collapse; font-size: .88rem; margin: .5rem 0; }
 th, td { text-align: left; padding: .28rem .7rem .28rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
 article td + td { white-space: nowrap; }
+.evidence table { font-size: .83rem; }
+.evidence :is(th, td) { padding-right: .55rem; }
 th { color: var(--faint); font-weight: 600; white-space: nowrap; }
 small, .source, footer { color: var(--faint); }
 .source { font-size: .88rem; margin: .3rem 0; }
