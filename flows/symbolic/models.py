@@ -51,7 +51,7 @@ def _step(key: Any) -> str:
     return str(key.idx if isinstance(key, SequenceKey) else key)
 
 
-def _field_of(model: Any, path: tuple[Any, ...]) -> tuple[int, Mapping[str, Any]]:
+def _field_of(model: Any, path: tuple[Any, ...]) -> tuple[int, Any]:
     """Where in the path the last field of a module stands, and its metadata."""
     place, metadata, node = 0, {}, model
     for k, key in enumerate(path):
@@ -72,7 +72,7 @@ def _child(node: Any, key: Any) -> Any:
     return None
 
 
-def parameter_leaves(model: Any) -> tuple[list[tuple[str, str, Any, Any]], Any, list]:
+def parameter_leaves(model: Any) -> tuple[list[Any], Any, list[Any]]:
     """The parameters of a model: (name, field, leaf, metadata) for each.
 
     Returns:

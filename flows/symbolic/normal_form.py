@@ -215,11 +215,10 @@ class NormalForm:
                 continue
             c, found = sp.factor_list(part)
             content *= c**power
-            factors.extend((f, k * power) for f, k in found)
+            factors.extend((f, int(k) * power) for f, k in found)
         for prime, k in sp.factorrat(abs(content), limit=10**5).items():
-            factors.append((sp.Integer(prime), k))
-        sign = -1 if content < 0 else 1
-        oriented = []
+            factors.append((sp.Integer(prime), int(k)))
+        sign, oriented = (-1 if content < 0 else 1), []
         for f, k in factors:
             if f.is_nonpositive and not f.is_nonnegative:
                 sign, f = sign * (-1) ** k, -f

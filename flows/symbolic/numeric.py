@@ -12,34 +12,60 @@ import sympy as sp
 from flows.errors import BadInput
 from flows.symbolic.tracing import as_symbolic
 
-_DIGITS = 30
+DIGITS = 30
+LARGEST_RATIONAL = 10**200
+"""Rationals beyond this are continued with `DIGITS` digits."""
+
+
+class _Evaluation:
+    """Values of shared subexpressions, each computed once; rationals stay exact."""
+
+    def __init__(self, values: Mapping[Any, Any]) -> None:
+        self.known: dict[Any, Any] = dict(values)
+
+    def __call__(self, e: Any) -> Any:
+        if e not in self.known:
+            self.known[e] = self._compute(e)
+        return self.known[e]
+
+    def _compute(self, e: Any) -> Any:
+        if isinstance(e, sp.Symbol):
+            raise BadInput(f"no value was given for {e}")
+        if isinstance(e, sp.Piecewise):
+            for value, condition in e.args:
+                if self(condition) == sp.true:
+                    return self(value)
+            return sp.nan
+        if not e.args:
+            return e
+        return self._rounded(e.func(*map(self, e.args)))
+
+    def _rounded(self, value: Any) -> Any:
+        if isinstance(value, sp.Rational):
+            if max(abs(value.p), value.q) < LARGEST_RATIONAL:
+                return value
+        elif not isinstance(value, sp.Expr) or value in (sp.oo, -sp.oo, sp.nan):
+            return value
+        return sp.nan if value is sp.zoo else sp.N(value, DIGITS)
 
 
 def numerically(tree: Any, values: Mapping[Any, Any]) -> Any:
     """See `flows.symbolic.numerically`."""
-    table = {sp.sympify(s): _exact(v) for s, v in values.items()}
+    value_of = _Evaluation({sp.sympify(s): _exact(v) for s, v in values.items()})
 
-    def evaluate(entry: Any) -> Any:
-        number = entry.xreplace(table)
-        left = getattr(number, "free_symbols", None)
-        if left:
-            names = ", ".join(sorted(map(str, left)))
-            raise BadInput(f"no value was given for {names}")
-        if number in (sp.true, sp.false):
-            return bool(number)
-        if number in (sp.nan, sp.zoo):
-            return float("nan")
-        if isinstance(number, sp.logic.boolalg.Boolean):
-            return bool(number.simplify())
-        return float(sp.N(number, _DIGITS))
+    def number(entry: Any) -> Any:
+        value = value_of(sp.sympify(entry))
+        if value in (sp.true, sp.false):
+            return bool(value)
+        return float(value) if value.is_extended_real else float("nan")
 
     def convert(leaf: Any) -> Any:
         array = as_symbolic(leaf)
         if array is None:
             return leaf
         if array.ndim == 0:
-            return evaluate(array[()])
-        return np.array([evaluate(e) for e in array.flat]).reshape(array.shape)
+            return number(array[()])
+        return np.array([number(e) for e in array.flat]).reshape(array.shape)
 
     return jax.tree.map(convert, tree)
 

@@ -111,6 +111,14 @@ def _extremum(kind: Any, neutral: Any, absorbing: Any, entries: tuple) -> Any:
         return absorbing
     if len(kept) < 2:
         return kept[0] if kept else neutral
+    for k, e in enumerate(kept):
+        others = kept[:k] + kept[k + 1 :]
+        if isinstance(e, sp.Piecewise) and all(map(is_number, others)):
+            cases = [
+                (_extremum(kind, neutral, absorbing, (v, *others)), c)
+                for v, c in e.args
+            ]
+            return sp.Piecewise(*cases)
     if all(map(is_number, kept)) or not is_large(*kept):
         return kind(*kept)
     return kind(*kept, evaluate=False)

@@ -118,12 +118,11 @@ def _traced_equation(dynamics: Any, y: Any) -> str:
     names |= {s.name: rf"\mathrm{{d}}B_{{{k + 1}}}" for k, s in enumerate(dw)}
     lines = []
     for s, v, n in zip(states, fields, _rows(noise), strict=True):
-        drift = f"{_bracketed(v, names)}\\,\\mathrm{{d}}t" if v != 0 else ""
-        random = latex_of(sp.expand(n), names) if n != 0 else ""
-        joined = f"{drift} + {random}" if drift and random else drift or random or "0"
-        lines.append(
-            rf"\mathrm{{d}}{latex_of(s, names)} &= {joined}".replace("+ -", "- ")
-        )
+        terms = [(v, r"\mathrm{d}t")]
+        terms += [(sp.expand(n).coeff(b), latex_of(b, names)) for b in dw]
+        shown = [rf"{_bracketed(c, names)}\,{d}" for c, d in terms if c != 0]
+        right = " + ".join(shown).replace("+ - ", "- ") or "0"
+        lines.append(rf"\mathrm{{d}}{latex_of(s, names)} &= {right}")
     return _aligned(lines)
 
 
