@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, Part
+from flows.dynamics import Flow, Part, parameter
+from flows.errors import BadInput
 from flows.objective import Objective
 
 
@@ -32,9 +34,9 @@ def _ema(old, new, h, tau):
     return jnp.exp(-h / tau) * old - jnp.expm1(-h / tau) * new
 
 
-def _root(v):
-    """√v, with v kept non-negative: Runge-Kutta stages may undershoot 0."""
-    return jnp.sqrt(jnp.maximum(v, 0.0))
+def _root(v, eps=0.0):
+    """√(v + ε), with v kept non-negative: Runge-Kutta stages may undershoot 0."""
+    return jnp.sqrt(jnp.maximum(v, 0.0) + eps)
 
 
 class AdamFlow(Flow):
@@ -69,22 +71,27 @@ class AdamFlow(Flow):
         r"\quad \dot v = \frac{\nabla f(x)^2 - v}{\tau_2}"
     )
     objective: Objective
-    tau1: Float[Array, ""] = eqx.field(metadata={"positive": True, "symbol": r"\tau_1"})
-    tau2: Float[Array, ""] = eqx.field(metadata={"positive": True, "symbol": r"\tau_2"})
+    tau1: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\tau_1"}
+    )
+    tau2: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\tau_2"}
+    )
     eps: Float[Array, ""] = eqx.field(
-        metadata={"nonnegative": True, "symbol": r"\epsilon"}
+        converter=parameter, metadata={"nonnegative": True, "symbol": r"\epsilon"}
     )
     eps_root: Float[Array, ""] = eqx.field(
-        metadata={"nonnegative": True, "symbol": r"\epsilon_{\mathrm{root}}"}
+        converter=parameter,
+        metadata={"nonnegative": True, "symbol": r"\epsilon_{\mathrm{root}}"},
     )
     bias_correction: bool = eqx.field(static=True, default=True)
 
     def velocity(self, t, m: Float[Array, " n"], v: Float[Array, " n"]):
-        """x' as a function of the clock and the moments, shape [n]."""
+        """X' as a function of the clock and the moments, shape [n]."""
         if self.bias_correction:
             m = m / -jnp.expm1(-t / self.tau1)
             v = v / -jnp.expm1(-t / self.tau2)
-        return -m / (_root(v + self.eps_root) + self.eps)
+        return -m / (_root(v, self.eps_root) + self.eps)
 
     def vector_field(self, t, y: AdamState) -> AdamState:
         """(x', m', v') at time t > 0."""
@@ -111,7 +118,7 @@ class AdamMoments(Part):
         return full._replace(position=jnp.zeros_like(y.position))
 
     def exact(self, t, y: AdamState, h, noise=None) -> AdamState:
-        """m ← e^{-h/τ₁} m + (1 - e^{-h/τ₁}) ∇f(x), likewise v with ∇f(x)²."""
+        """M ← e^{-h/τ₁} m + (1 - e^{-h/τ₁}) ∇f(x), likewise v with ∇f(x)²."""
         del t, noise
         g = self.flow.objective.gradient(y.position)
         return AdamState(
@@ -134,18 +141,25 @@ class AdamPosition(Part):
         )
 
     def exact(self, t, y: AdamState, h, noise=None) -> AdamState:
-        """x ← x + h x'(t, m, v)."""
+        """X ← x + h x'(t, m, v)."""
         del noise
         move = h * self.flow.velocity(t, y.first_moment, y.second_moment)
         return y._replace(position=y.position + move)
 
 
-def adam_start(flow: AdamFlow, x: Float[Array, " n"], t: Float[Array, ""]) -> AdamState:
+def adam_start(
+    flow: AdamFlow, x: Float[Array, " n"], t: Float[Array, ""] | float
+) -> AdamState:
     """The state of Adam's flow at a small time t > 0, right to first order in t.
 
     m = (1 - e^{-t/τ₁}) ∇f(x), v likewise, and x moved by t times the initial velocity;
     leaving x in place would cost an error of order t.
+
+    Raises:
+        BadInput: t is not positive.
     """
+    if not isinstance(t, jax.core.Tracer) and not t > 0:
+        raise BadInput(f"Adam's flow starts at a positive time; got t = {t}.")
     g = flow.objective.gradient(x)
     zero = jnp.zeros_like(x)
     m, v = _ema(zero, g, t, flow.tau1), _ema(zero, g**2, t, flow.tau2)
@@ -178,15 +192,17 @@ class RMSPropFlow(Flow):
         r"\quad \dot v = \frac{\nabla f(x)^2 - v}{\tau}"
     )
     objective: Objective
-    tau: Float[Array, ""] = eqx.field(metadata={"positive": True, "symbol": r"\tau"})
+    tau: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\tau"}
+    )
     eps: Float[Array, ""] = eqx.field(
-        metadata={"nonnegative": True, "symbol": r"\epsilon"}
+        converter=parameter, metadata={"nonnegative": True, "symbol": r"\epsilon"}
     )
     eps_in_sqrt: bool = eqx.field(static=True, default=True)
 
     def scale(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
         """The denominator, √(v + ε) or √v + ε."""
-        return _root(v + self.eps) if self.eps_in_sqrt else _root(v) + self.eps
+        return _root(v, self.eps) if self.eps_in_sqrt else _root(v) + self.eps
 
     def vector_field(self, t, y: RMSPropState) -> RMSPropState:
         """(x', v')."""
@@ -212,7 +228,7 @@ class RMSPropMoment(Part):
         return full._replace(position=jnp.zeros_like(y.position))
 
     def exact(self, t, y: RMSPropState, h, noise=None) -> RMSPropState:
-        """v ← e^{-h/τ} v + (1 - e^{-h/τ}) ∇f(x)²."""
+        """V ← e^{-h/τ} v + (1 - e^{-h/τ}) ∇f(x)²."""
         del t, noise
         g = self.flow.objective.gradient(y.position)
         v = _ema(y.second_moment, g**2, h, self.flow.tau)

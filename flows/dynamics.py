@@ -18,6 +18,24 @@ State = Any
 TestFunction = Callable[[Any, State], Any]
 
 
+def parameter(value: Any) -> Any:
+    """A model's parameter as an array: a leaf of one type, never a constant.
+
+    A Python float would be compiled in, and a weakly typed scalar compiled for apart.
+
+    Raises:
+        BadInput: not a real number or an array of them.
+    """
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"a parameter is a real number or array: {error}") from None
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise BadInput(f"a parameter is real; got {value!r}.")
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    return jnp.asarray(array, array.dtype if floating else float)
+
+
 def directional(
     phi: TestFunction, t: Any, y: State, v: State, time_rate: float = 1.0
 ) -> Any:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow
+from flows.dynamics import Flow, parameter
 from flows.errors import BadInput
 
 
@@ -51,14 +51,30 @@ def min_max(payoff: Callable, n_min: int, **parameters) -> Game:
         payoff: φ(x, y, parameters), a scalar.
         n_min: number of coordinates of the minimising player.
         parameters: named arrays or numbers.
+
+    Raises:
+        BadInput: a player without coordinates; at the first call also a payoff that
+            is no scalar.
     """
+    if n_min < 1:
+        raise BadInput(
+            f"the minimising player has n_min >= 1 coordinates, not {n_min}."
+        )
 
     def operator(z, p):
+        if z.shape[0] <= n_min:
+            raise BadInput(
+                f"z holds {z.shape[0]} coordinates and the minimising player {n_min}; "
+                "none are left for the other."
+            )
+        out = jax.eval_shape(payoff, z[:n_min], z[n_min:], p)
+        if getattr(out, "shape", None) != ():
+            raise BadInput(f"the payoff is one scalar; this one returns {out}.")
         gx = jax.grad(payoff, 0)(z[:n_min], z[n_min:], p)
         gy = jax.grad(payoff, 1)(z[:n_min], z[n_min:], p)
         return jnp.concatenate([gx, -gy])
 
-    return Game(operator, {k: jnp.asarray(v) for k, v in parameters.items()})
+    return Game(operator, {k: parameter(v) for k, v in parameters.items()})
 
 
 class GameFlow(Flow):

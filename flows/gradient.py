@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow
+from flows.dynamics import Flow, parameter
 from flows.objective import Objective
 
 
@@ -59,8 +59,12 @@ class ModifiedHeavyBallFlow(Flow):
         r" + \tfrac{\eta(1+\beta)}{4(1-\beta)^3}|\nabla f|^2\Bigr]"
     )
     objective: Objective
-    learning_rate: Float[Array, ""] = eqx.field(metadata={"positive": True})
-    momentum: Float[Array, ""] = eqx.field(metadata={"nonnegative": True})
+    learning_rate: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"positive": True}
+    )
+    momentum: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"nonnegative": True}
+    )
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-∇f/(1-β) - η(1+β)/(2(1-β)³) ∇²f ∇f."""
@@ -74,8 +78,8 @@ class ModifiedHeavyBallFlow(Flow):
 
 def slip(
     objective: Objective,
-    learning_rate: Float[Array, ""],
-    momentum: Float[Array, ""],
+    learning_rate: Float[Array, ""] | float,
+    momentum: Float[Array, ""] | float,
     x: Float[Array, " n"],
 ) -> Float[Array, " n"]:
     """Where the shadow orbit of heavy ball starts: x + η β/(1-β)² ∇f(x) + O(η²).

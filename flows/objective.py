@@ -295,7 +295,7 @@ def _number(name: str, value: Any) -> Array:
         number = float("nan")
     if not np.isfinite(number):
         raise BadInput(f"the parameter {name} is one finite number; got {value!r}.")
-    return jnp.asarray(number)
+    return jnp.asarray(number, float)  # strongly typed
 
 
 def from_loss(
