@@ -261,7 +261,7 @@ def test_a_type_error_inside_the_loss_keeps_its_own_words():
     def loss(params):
         return params["w"] + "text"
 
-    with pytest.raises(BadInput, match="text|str"):
+    with pytest.raises(BadInput, match=r"text|str"):
         from_loss(loss, {"w": jnp.ones(())})
 
 
@@ -306,7 +306,7 @@ def test_an_indefinite_quadratic_claims_no_minimum():
     [[[1.0, 2.0], [0.0, 1.0]], [[1.0, 2.0]], [], [np.nan], 3.0, np.ones((1, 1, 1))],
 )
 def test_what_is_no_quadratic_is_refused(matrix):
-    with pytest.raises(BadInput, match="spectrum|symmetric"):
+    with pytest.raises(BadInput, match=r"spectrum|symmetric"):
         quadratic(matrix)
 
 

@@ -131,7 +131,7 @@ def test_another_structure_or_shape_is_refused():
 
 def test_another_dtype_is_refused():
     unravel, _ = ravel_params({"w": jnp.ones(2, jnp.float32)})
-    with pytest.raises(BadInput, match="float64.*float32"):
+    with pytest.raises(BadInput, match=r"float64.*float32"):
         unravel.ravel({"w": jnp.ones(2)})
 
 
