@@ -4,10 +4,14 @@ from discretize.compare import UnstableStepWarning as UnstableStepWarning
 from discretize.compare import compare as compare
 from discretize.comparison import Comparison as Comparison
 from discretize.comparison import Outcome as Outcome
+from discretize.convergence import Ladder as Ladder
+from discretize.convergence import convergence as convergence
 from discretize.correspondence import Correspondence as Correspondence
 from discretize.correspondence import Exact as Exact
 from discretize.correspondence import Order as Order
 from discretize.correspondence import Pairing as Pairing
+from discretize.modified import ModifiedFlow as ModifiedFlow
+from discretize.modified import modified_terms as modified_terms
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
 from discretize.order_fit import OrderFit as OrderFit

@@ -40,6 +40,7 @@ def compare(
     dynamics: Flow | None = None,
     clock: float | None = None,
     start: Any = None,
+    flow: bool = True,
     rtol: float | None = None,
     check_sharpness: bool = True,
     allow_unstable: bool = False,
@@ -59,6 +60,7 @@ def compare(
         dynamics: a flow (for a bare optax optimiser).
         clock: time of one step (for a bare optax optimiser): for `optax.sgd(0.1)` 0.1.
         start: state in which that flow starts (default: the flat vector of `params`).
+        flow: False leaves the flow out and runs the optimiser (and its scheme) alone.
         rtol: relative tolerance of the flow's solve; the absolute one is rtol/100.
             Default 1e-9 in float64, 1e-4 in float32.
         check_sharpness: where the smoothness of f is not known, measure the sharpness
@@ -83,7 +85,9 @@ def compare(
     if isinstance(optimizer, Pairing):
         if dynamics is not None or clock is not None or start is not None:
             raise BadInput("a row of the table brings its dynamics, clock and start.")
-        unstable = _check_limit(objective, optimizer, x, allow_unstable, check_sharpness)
+        unstable = _check_limit(
+            objective, optimizer, x, allow_unstable, check_sharpness
+        )
         step = OptaxStep(optimizer.row.optimizer, optimizer.hyper)
         model = optimizer.dynamics(objective)
         t0, y0 = optimizer.row.start(model, optimizer.hyper, x)
@@ -106,7 +110,9 @@ def compare(
         throw=not (unstable or allow_unstable),
     )
     outcome = _outcome(discrete, objective, unstable)
-    flow = _flow_side(model, y0, t0, discrete.times, rtol, progress, outcome)
+    beside = None
+    if flow and discrete.times.size > 1:
+        beside = _flow_side(model, y0, t0, discrete.times, rtol, progress, outcome)
     scheme = None
     if isinstance(optimizer, Pairing) and optimizer.row.scheme is not None:
         done = discrete.times.size - 1
@@ -116,7 +122,7 @@ def compare(
             scheme = iterate(
                 optimizer.row.scheme, model, initial, h=part, steps=done, throw=False
             )
-    return Comparison(label, optimizer, objective, discrete, flow, scheme, outcome)
+    return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
 
 
 def _bare(optimizer, dynamics, clock):
@@ -200,8 +206,6 @@ def _outcome(discrete: Trajectory, objective, unstable: bool) -> Outcome:
 
 def _flow_side(model, y0, t0, times, rtol, progress, outcome) -> Trajectory | None:
     """The flow at the optimiser's times; the first entry is its start."""
-    if times.size < 2:
-        return None
     dtype = jax.tree.leaves(y0)[0].dtype
     if rtol is None:
         rtol = 1e-9 if dtype == jnp.float64 else 1e-4

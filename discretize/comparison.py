@@ -62,7 +62,7 @@ class Comparison:
         ball, 0 for gradient descent.
         """
         if self.flow is None:
-            raise BadInput(f"no flow was solved: the run {self.outcome}.")
+            raise BadInput(f"no flow was solved beside this run ({self.outcome}).")
         shared = min(len(self.positions), self.flow.times.size)
         gap = self.positions[:shared] - np.asarray(self.flow.positions[:shared])
         return np.linalg.norm(gap, axis=1)
@@ -89,7 +89,7 @@ class Comparison:
     def flow_loss(self) -> np.ndarray:
         """f(x(t_k)) of the flow, shape [steps + 1]."""
         if self.flow is None:
-            raise BadInput(f"no flow was solved: the run {self.outcome}.")
+            raise BadInput(f"no flow was solved beside this run ({self.outcome}).")
         return np.asarray(self.flow.loss)
 
     def params_at(self, t: float) -> Any:

@@ -47,7 +47,11 @@ class Order:
     layer: float = 0.0
 
     def __str__(self) -> str:
-        place = {"end": "at the end time", "sup": "sup", "sup_after": "sup after a layer"}
+        place = {
+            "end": "at the end time",
+            "sup": "sup",
+            "sup_after": "sup after a layer",
+        }
         return f"order {self.p:g} ({place[self.norm]})"
 
 

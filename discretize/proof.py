@@ -51,8 +51,6 @@ def two_steps(row: Correspondence, hyper: Any, x: Any, slopes: Any, curvatures: 
         slopes: gradients g_0, g_1 at the two visited points, shape [2, n].
         curvatures: slopes of the gradient there, shape [2, n].
     """
-    import jax.numpy as jnp
-
     if row.scheme is None:
         raise BadInput(f"{row.name} names no scheme.")
     optimizer = OptaxStep(row.optimizer, hyper)
@@ -72,7 +70,7 @@ def two_steps(row: Correspondence, hyper: Any, x: Any, slopes: Any, curvatures: 
         model = row.dynamics(LocalModel(None, slopes[k], curvatures[k], here), hyper)
         y, memory, _ = row.scheme.step(model, t, y, h, None, memory)
         shown.append((p, model.position(y)))
-    return jnp.stack([a for a, _ in shown]), jnp.stack([b for _, b in shown])
+    return [a for a, _ in shown], [b for _, b in shown]
 
 
 class _Holder:
@@ -100,7 +98,7 @@ def prove(row: Correspondence) -> Any:
     """
     import sympy
 
-    from flows.symbolic import equal_symbolically, trace
+    from flows.symbolic import IdentityResult, equal_symbolically, trace
 
     if not isinstance(row.relation, Exact):
         raise BadInput(f"{row.name} claims {row.relation}, not exactness.")
@@ -110,7 +108,9 @@ def prove(row: Correspondence) -> Any:
     g = np.array([[sympy.Symbol(f"g{k}", real=True)] for k in range(2)], dtype=object)
     c = np.array([[sympy.Symbol(f"H{k}", real=True)] for k in range(2)], dtype=object)
     traced = trace(lambda hp, x, g, c: two_steps(row, hp, x, g, c), hyper, x, g, c)
-    optimiser, scheme = traced.value
+    optimiser, scheme = (np.concatenate(side) for side in traced.value)
+    if not traced.exact:
+        return IdentityResult("undecided", remainder="; ".join(traced.notes))
     return equal_symbolically(optimiser, scheme)
 
 

@@ -19,55 +19,95 @@ from flows.trajectory import Trajectory
 _CHUNKS = 20
 
 
-def _step(scheme, dynamics, loop, h, noise, t):
-    _, y, carry = loop
-    return scheme.step(dynamics, t, y, h, noise, carry)
+def _stepper(scheme, dynamics, t0, h):
+    """One step as a map of the loop (k, y_k, carry), and the time of step k.
 
-
-@eqx.filter_jit
-def _constant(scheme, dynamics, loop, t0, h, noise, steps: int, keep: int):
-    """`steps` steps of one size, keeping every `keep`-th state (0: the last alone).
-
-    Times are t0 + k h by multiplication: sums of h would drift, and a bias
-    correction 1 - β^k would notice.
+    Where all steps have one size, times are t0 + k h by multiplication: sums of h
+    would drift, and a bias correction 1 - β^k would notice.
     """
 
-    def body(loop, xi):
-        out = _step(scheme, dynamics, loop, h, xi, t0 + loop[0] * h)
-        return (loop[0] + 1, out.y, out.carry), (out.y, out.aux)
+    def clock(k):
+        return t0 + k.astype(t0.dtype) * h
 
-    return _thinned(body, loop, noise, steps, keep)
+    def one(loop, xs):
+        k, y, carry = loop
+        t, size, xi = (clock(k), h, xs) if h.ndim == 0 else xs
+        out = scheme.step(dynamics, t, y, size, xi, carry)
+        return (k + 1, out.y, out.carry), out.aux
+
+    return one, clock
 
 
 @eqx.filter_jit
-def _varying(scheme, dynamics, loop, ts, hs, noise, steps: int, keep: int):
-    """As `_constant`, with a step size and a time for each step."""
+def _run(scheme, dynamics, loop, t0, h, steps: int, keep: int, ts=None, noise=None):
+    """`steps` steps on from `loop` = (k, y_k, carry), keeping every `keep`-th state.
 
-    def body(loop, inputs):
-        t, h, xi = inputs
-        out = _step(scheme, dynamics, loop, h, xi, t)
-        return (loop[0] + 1, out.y, out.carry), (out.y, out.aux)
+    h and ts have an entry for each step where ts is not None.
 
-    return _thinned(body, loop, (ts, hs, noise), steps, keep)
-
-
-def _thinned(body, loop, xs, steps, keep):
-    if keep == 1:
-        return jax.lax.scan(body, loop, xs, length=steps)
-    keep = keep or steps
-    blocks = jax.tree.map(lambda a: a.reshape(-1, keep, *a.shape[1:]), xs)
+    Returns:
+        The loop; times and states, the start in front; aux; whether y is finite.
+    """
+    one, clock = _stepper(scheme, dynamics, t0, h)
+    first, y0, _ = loop
+    rows = steps // keep + 1
+    # Kept states go straight into one array: to put the start before what a scan
+    # stacks would copy it all, which takes longer than many a scan.
+    kept = jax.tree.map(lambda a: jnp.broadcast_to(a, (rows, *a.shape)), y0)
 
     def block(loop, xs):
-        def silent(loop, xs):
-            loop, out = body(loop, xs)
-            return loop, None
+        start, last = jax.tree.map(lambda a: a[:-1], xs), jax.tree.map(_last, xs)
+        loop, _ = jax.lax.scan(
+            lambda loop, xs: (one(loop, xs)[0], None), loop, start, length=keep - 1
+        )
+        return one(loop, last)
 
-        first = jax.tree.map(lambda a: a[:-1], xs)
-        last = jax.tree.map(lambda a: a[-1], xs)
-        loop, _ = jax.lax.scan(silent, loop, first, length=keep - 1)
-        return body(loop, last)
+    def save(state, xs):
+        loop, kept = state
+        loop, aux = one(loop, xs) if keep == 1 else block(loop, xs)
+        row = (loop[0] - first) // keep
 
-    return jax.lax.scan(block, loop, blocks, length=steps // keep)
+        def put(rows, a):
+            return jax.lax.dynamic_update_index_in_dim(rows, a, row, 0)
+
+        return (loop, jax.tree.map(put, kept, loop[1])), aux
+
+    xs = noise if ts is None else (ts[:-1], h, noise)
+    if keep > 1:
+        xs = jax.tree.map(lambda a: a.reshape(-1, keep, *a.shape[1:]), xs)
+    (loop, kept), aux = jax.lax.scan(save, (loop, kept), xs, length=steps // keep)
+    saved = clock(first + keep * jnp.arange(rows)) if ts is None else ts[::keep]
+    return loop, (saved, kept), aux, _finite(loop[1])
+
+
+@eqx.filter_jit
+def _run_last(scheme, dynamics, loop, t0, h, steps, ts=None, noise=None):
+    """As `_run`, keeping the last state alone; the number of steps is data.
+
+    Not for reverse mode, which needs to know how long the loop is.
+    """
+    one, clock = _stepper(scheme, dynamics, t0, h)
+    xs = noise if ts is None else (ts, h, noise)
+
+    def body(state):
+        loop, _ = state
+        return one(loop, jax.tree.map(lambda a: a[loop[0]], xs))
+
+    _, aux = jax.eval_shape(body, (loop, None))
+    aux = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), aux)
+    new, aux = jax.lax.while_loop(lambda s: s[0][0] < steps, body, (loop, aux))
+    pair = jax.tree.map(lambda *a: jnp.stack(a), loop[1], new[1])
+    ends = jnp.stack([loop[0], new[0]])
+    saved = clock(ends) if ts is None else ts[ends]
+    return new, (saved, pair), jax.tree.map(lambda a: a[None], aux), _finite(new[1])
+
+
+def _last(a):
+    return a[-1]
+
+
+def _finite(y):
+    leaves = jax.tree.leaves(eqx.filter(y, eqx.is_inexact_array))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in leaves]))
 
 
 @eqx.filter_jit
@@ -75,13 +115,9 @@ def _first_bad(scheme, dynamics, y0, carry0, ts, hs, noise):
     """Index of the first step that leaves a non-finite state (run after a failure)."""
     steps = hs.shape[0]
 
-    def finite(y):
-        leaves = [a for a in jax.tree.leaves(y) if eqx.is_inexact_array(a)]
-        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in leaves]))
-
     def go_on(loop):
         k, y, _ = loop
-        return (k < steps) & finite(y)
+        return (k < steps) & _finite(y)
 
     def body(loop):
         k, y, carry = loop
@@ -116,8 +152,9 @@ def iterate(
         t0: time of the start.
         noise: what the steps draw, with a leading axis [steps], for schemes that draw
             (`sde.draw_noise` makes it). Passed in, so that it can be seen and shared.
-        save: "all" states, the "last" one, or every `save`-th (must divide `steps`);
-            the start always stands first.
+        save: "all" states, the "last" one (the number of steps is then data: a ladder
+            of step sizes compiles once), or every `save`-th (must divide `steps`); the
+            start always stands first.
         progress: show a bar; an interrupt then keeps the finished part.
         throw: whether a non-finite state raises; otherwise the run is cut before it
             and `end` says so.
@@ -130,47 +167,50 @@ def iterate(
             a `save` that does not divide `steps`, a step that changes the state's type.
         NonFiniteState: a state stopped being finite; says the model, step and time.
     """
-    hs, steps, traced = _step_sizes(h, steps, save)
+    steps = _step_sizes(h, steps, save)
+    leaves = jax.tree.leaves((h, t0, y0, dynamics, scheme, noise))
+    traced = any(isinstance(a, jax.core.Tracer) for a in leaves)
     require_finite(y0, "the start")
     carry = scheme.init(dynamics, t0, y0)
     _check_noise(scheme, dynamics, y0, noise, steps)
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
-    hs = jnp.asarray(hs, dtype)
-    ts = _times(jnp.asarray(t0, dtype), hs, steps)
-    keep = {"all": 1, "last": 0}.get(save, save)  # pyright: ignore
-    loop = (jnp.asarray(0, dtype), y0, carry)
+    h, t0 = _number(h, dtype), _number(t0, dtype)
+    ts = None if h.ndim == 0 else _times(t0, h, steps)
+    keep = {"all": 1, "last": steps}.get(save, save)  # pyright: ignore
+    loop = (np.asarray(0), y0, carry)
     what = f"{type(scheme).__name__} on {type(dynamics).__name__}"
 
     def run(loop, start, stop):
-        xi = jax.tree.map(lambda a: a[start:stop], noise)
-        n = stop - start
-        if hs.ndim == 0:
-            t = jnp.asarray(t0, dtype)
-            return _constant(scheme, dynamics, loop, t, hs, xi, n, keep)
-        part = slice(start, stop)
-        return _varying(scheme, dynamics, loop, ts[part], hs[part], xi, n, keep)
+        if keep == steps and not traced:
+            n = np.asarray(steps)
+            return _run_last(scheme, dynamics, loop, t0, h, n, ts, noise)
+        n, part = stop - start, slice(start, stop)
+        xi = noise
+        if n < steps:
+            xi = jax.tree.map(lambda a: a[part], noise)
+        if ts is None:
+            return _run(scheme, dynamics, loop, t0, h, n, keep, None, xi)
+        grid = ts[start : stop + 1]
+        return _run(scheme, dynamics, loop, t0, h[part], n, keep, grid, xi)
 
     try:
         if progress:
-            (_, y, _), (ys, aux), done = _chunks(run, loop, steps, keep or steps, what)
+            (times, states), aux, finite, done = _chunks(run, loop, steps, keep, what)
         else:
             with compiling(what, show=False if traced else None):
-                (_, y, _), (ys, aux) = run(loop, 0, steps)
+                _, (times, states), aux, finite = run(loop, 0, steps)
             done = steps
     except (TypeError, ValueError):
         # Diagnosed only now: a check before each run would trace the step twice.
-        _check_step(scheme, dynamics, t0, y0, jnp.ravel(hs)[0], noise, carry)
+        _check_step(scheme, dynamics, t0, y0, jnp.ravel(h)[0], noise, carry)
         raise
-    stride = keep or steps
-    saved = ts[stride : done + 1 : stride]
-    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
-    times = jnp.concatenate([ts[:1], saved])
     end = f"{done} steps" if done == steps else f"interrupted after {done} steps"
     run_ = Trajectory(times, states, dynamics, aux, end, {"steps": done})
-    if traced or _finite(y):
+    if isinstance(finite, jax.core.Tracer) or finite:
         return run_
-    bad = int(_first_bad(scheme, dynamics, y0, carry, ts, _filled(hs, steps), noise))
+    ts, hs = _times(t0, h, steps), jnp.broadcast_to(h, (steps,))
+    bad = int(_first_bad(scheme, dynamics, y0, carry, ts, hs, noise))
     return _diverged(run_, bad, float(ts[bad + 1]), throw)
 
 
@@ -190,13 +230,10 @@ def _diverged(run: Trajectory, bad: int, time: float, throw: bool) -> Trajectory
     return Trajectory(*cut, run.dynamics, aux, f"diverged: {text}", {"steps": bad})
 
 
-def _finite(y) -> bool:
-    leaves = jax.tree.leaves(eqx.filter(y, eqx.is_inexact_array))
-    return all(bool(jnp.all(jnp.isfinite(a))) for a in leaves)
-
-
-def _filled(hs, steps):
-    return jnp.full((steps,), hs) if hs.ndim == 0 else hs
+def _number(a, dtype):
+    """`a` as an array of this dtype; numpy's, which is made in no time."""
+    traced = isinstance(a, jax.core.Tracer)
+    return jnp.asarray(a, dtype) if traced else np.asarray(a, dtype)
 
 
 def _times(t0, hs, steps):
@@ -205,7 +242,7 @@ def _times(t0, hs, steps):
     return jnp.concatenate([t0[None], t0 + jnp.cumsum(hs)])
 
 
-def _step_sizes(h, steps, save) -> tuple[Any, int, bool]:
+def _step_sizes(h, steps, save) -> int:
     traced = any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(h))
     shape = jnp.shape(h)
     if len(shape) > 1:
@@ -225,7 +262,7 @@ def _step_sizes(h, steps, save) -> tuple[Any, int, bool]:
         raise BadInput(
             f'save is "all", "last" or a divisor of steps={steps}; got {save!r}.'
         )
-    return h, int(steps), traced
+    return int(steps)
 
 
 def _check_noise(scheme, dynamics, y0, noise, steps) -> None:
@@ -264,19 +301,23 @@ def _check_step(scheme, dynamics, t0, y0, h, noise, carry) -> None:
 
 def _chunks(run, loop, steps, keep, what):
     """`run` in pieces of whole `keep`-blocks; an interrupt keeps what is finished."""
-    blocks = steps // keep
-    size = keep * max(1, -(-blocks // _CHUNKS))
-    pieces, done = [], 0
+    size = keep * max(1, -(-steps // (keep * _CHUNKS)))
+    kept, shown_by, done, finite = [], [], 0, True
     with bar(steps, what, "step") as shown:
         try:
             while done < steps:
                 stop = min(steps, done + size)
-                loop, out = run(loop, done, stop)
+                loop, rows, aux, finite = run(loop, done, stop)
                 jax.block_until_ready(loop)
-                pieces.append(out)
+                # A piece starts where the one before it ended.
+                kept.append(jax.tree.map(lambda a: a[1:], rows) if done else rows)
+                shown_by.append(aux)
                 shown.update(stop - done)
                 done = stop
         except KeyboardInterrupt:
-            if not pieces:
+            if not kept:
                 raise
-    return loop, jax.tree.map(lambda *a: jnp.concatenate(a), *pieces), done
+    rows, aux = (
+        jax.tree.map(lambda *a: jnp.concatenate(a), *p) for p in (kept, shown_by)
+    )
+    return rows, aux, finite, done

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -62,6 +64,66 @@ def quadratic(matrix: Any) -> Quadratic:
     return Quadratic(facts, jnp.asarray(a))
 
 
+class TaylorPolynomial(Objective):
+    """f(x) = Σ_α c_α x^α over monomials of degree 1 to d (see `taylor_polynomial`).
+
+    With symbols for coefficients it is the generic smooth loss to order d at 0: an
+    identity between its derivatives there, up to order d, holds for every loss.
+
+    Attributes:
+        exponents: the α, each a tuple of n exponents.
+        coefficients: c_α in the same order, shape [monomials].
+    """
+
+    facts: Facts
+    exponents: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    coefficients: Float[Array, " monomials"]
+
+    @property
+    def size(self) -> int:
+        """Number n of coordinates."""
+        return len(self.exponents[0])
+
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """Σ_α c_α x^α."""
+        del batch
+        total = jnp.zeros((), x.dtype)
+        for k, alpha in enumerate(self.exponents):
+            term = self.coefficients[k]
+            for i, power in enumerate(alpha):
+                term = term * x[i] ** power if power else term
+            total = total + term
+        return total
+
+
+def taylor_polynomial(
+    n: int, degree: int, coefficients: Any = None
+) -> TaylorPolynomial:
+    """A polynomial loss in n variables with one coefficient a monomial.
+
+    Args:
+        n: number of coordinates.
+        degree: largest degree d; monomials have degree 1 to d.
+        coefficients: shape [monomials], in order of degree, then of exponents
+            (default: all 0, for `flows.symbols_like` to fill).
+
+    Raises:
+        BadInput: n or degree below 1, or a wrong number of coefficients.
+    """
+    if n < 1 or degree < 1:
+        raise BadInput(f"n and degree are at least 1; got {n} and {degree}.")
+    exponents = sorted(
+        (a for a in itertools.product(range(degree + 1), repeat=n) if sum(a)),
+        key=lambda a: (sum(a), a[::-1]),
+    )
+    exponents = tuple(a for a in exponents if sum(a) <= degree)
+    values = np.zeros(len(exponents)) if coefficients is None else coefficients
+    values = jnp.asarray(values, jnp.asarray(0.0).dtype)
+    if values.shape != (len(exponents),):
+        raise BadInput(f"{len(exponents)} coefficients, not shape {values.shape}.")
+    return TaylorPolynomial(Facts(), exponents, values)
+
+
 def double_well(height: float = 0.25) -> SympyObjective:
     """f(x) = height (x² - 1)², with minima at ±1 and a barrier of `height` at 0.
 
@@ -84,11 +146,13 @@ def two_layer_product(target: float = 1.0) -> SympyObjective:
 
     a, b, target_ = sympy.symbols("a b A", real=True)
     facts = Facts(minimum=Fact(0.0, "a square"))
-    return from_sympy((a * b - target_) ** 2 / 2, [a, b], {target_: target}, facts=facts)
+    return from_sympy(
+        (a * b - target_) ** 2 / 2, [a, b], {target_: target}, facts=facts
+    )
 
 
 def wavy() -> SympyObjective:
-    """f = x²/2 + (xy - 1)²/4 + sin(y)/3 + x²y/5: nothing in it vanishes by accident.
+    """F = x²/2 + (xy - 1)²/4 + sin(y)/3 + x²y/5: nothing in it vanishes by accident.
 
     A smooth two-dimensional loss whose second and third derivatives are all active near
     (1.2, 0.8); for orders of convergence. No facts are known.

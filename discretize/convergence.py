@@ -1,0 +1,144 @@
+"""The order of a row of the table against its flow, on a loss of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from discretize.compare import compare
+from discretize.correspondence import Correspondence, Order
+from discretize.optimiser import OptaxStep, Training
+from discretize.order_fit import OrderFit, fit_order
+from flows import BadInput, Flow, Objective, iterate, require_float64, solve
+
+
+class Ladder(NamedTuple):
+    """Errors of an optimiser against its flow at a ladder of learning rates.
+
+    Attributes:
+        learning_rates: η, decreasing, shape [levels].
+        errors: |x_k - x(t_k)| in the asked norm, shape [levels].
+        floor: uncertainty of the errors: the reference's tolerance and rounding.
+        norm: "end" (last step), "sup" (all steps) or "sup_after" (after a layer).
+    """
+
+    learning_rates: Float[np.ndarray, " levels"]
+    errors: Float[np.ndarray, " levels"]
+    floor: float
+    norm: str
+
+    def fit(self) -> OrderFit:
+        """The extrapolated order, with its interval and leading constant."""
+        return fit_order(self.learning_rates, self.errors, self.floor)
+
+
+def convergence(
+    row: Correspondence,
+    objective: Objective,
+    params: Any,
+    *,
+    learning_rates: Sequence[float],
+    t1: float,
+    norm: str | None = None,
+    flow_start: Callable[[Flow, dict[str, Any], Any], tuple[float, Any]] | None = None,
+    hyper: Callable[[float], dict[str, Any]] | None = None,
+    tolerance: float = 1e-12,
+    **fixed: Any,
+) -> Ladder:
+    """Errors of a row's optimiser against its flow as the learning rate shrinks.
+
+    The time t1 is fixed, so η gets t1/η steps. In the norm "end" one compilation
+    serves the whole ladder.
+
+    Args:
+        row: a row of the table.
+        objective: f.
+        params: the start, in the user's pytree.
+        learning_rates: decreasing by one ratio, each dividing t1.
+        t1: the time at which (or up to which) the two are compared.
+        norm: "end", "sup" or "sup_after"; default: that of the row.
+        flow_start: another start of the flow than the row's, (dynamics, hyper, x) ->
+            (t, state): what a negative control breaks.
+        hyper: η -> further hyperparameters, where they move with η (retention factors
+            e^{-η/τ} at fixed memory τ).
+        tolerance: of the reference solve (Dopri8), relative and absolute.
+        fixed: further hyperparameters.
+
+    Returns:
+        The ladder; `.fit()` gives the order.
+
+    Raises:
+        BadInput: a learning rate that does not divide t1, an unknown norm.
+        PrecisionError: float64 is off.
+    """
+    require_float64("an order of convergence")
+    relation = row.flow_order
+    norm = norm or relation.norm
+    if norm not in ("end", "sup", "sup_after"):
+        raise BadInput(f'norm is "end", "sup" or "sup_after"; got {norm!r}.')
+    x = objective.ravel(params)
+    errors = []
+    for eta in learning_rates:
+        steps = round(t1 / eta)
+        if steps < 1 or abs(steps * eta - t1) > 1e-9 * t1:
+            raise BadInput(f"the learning rate {eta} does not divide t1 = {t1}.")
+        values = {**fixed, **(hyper(eta) if hyper else {})}
+        pairing = row(learning_rate=eta, **values)
+        model = pairing.dynamics(objective)
+        t0, y0 = (flow_start or row.start)(model, pairing.hyper, x)
+        if norm == "end":
+            times, positions = _end(objective, pairing, params, t1, steps)
+        else:
+            run = compare(
+                objective,
+                pairing,
+                params,
+                steps=steps,
+                rtol=1e-5,
+                check_sharpness=False,
+            )
+            times, positions = run.times[1:], run.positions[1:]
+        gap = positions - _reference(model, y0, t0, times, tolerance)
+        errors.append(_norm(np.linalg.norm(gap, axis=1), norm, relation))
+    scale = float(np.max(np.abs(np.asarray(x))))
+    floor = 10 * tolerance * max(scale, 1.0)
+    return Ladder(np.asarray(learning_rates, float), np.array(errors), floor, norm)
+
+
+def _end(objective, pairing, params, t1, steps):
+    run = iterate(
+        OptaxStep(pairing.row.optimizer, pairing.hyper),
+        Training(objective),
+        objective.params(objective.ravel(params)),
+        h=t1 / steps,
+        steps=steps,
+        save="last",
+    )
+    return np.array([t1]), np.asarray(run.positions[-1:])
+
+
+def _reference(model, y0, t0, times, tolerance):
+    ts = jnp.asarray(times)
+    run = solve(
+        model,
+        y0,
+        t0,
+        float(ts[-1]),
+        solver=diffrax.Dopri8(),
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+        saveat=diffrax.SaveAt(ts=ts),
+    )
+    return np.asarray(jax.vmap(model.position)(run.states))
+
+
+def _norm(distances, norm: str, relation: Order) -> float:
+    if norm == "end":
+        return float(distances[-1])
+    first = int(relation.layer * len(distances)) if norm == "sup_after" else 0
+    return float(np.max(distances[first:]))

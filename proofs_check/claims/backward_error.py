@@ -1,0 +1,163 @@
+"""Backward error analysis of gradient descent: its modified flows."""
+
+from __future__ import annotations
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from discretize import Euler, ModifiedFlow, modified_terms
+from flows import Flow, GradientFlow, iterate, solve
+from flows.problems import taylor_polynomial, wavy
+from flows.symbolic import equal_symbolically, symbolically, symbols_like
+from proofs_check import decide
+from proofs_check.claim import Source, claim
+from proofs_check.context import Context
+from proofs_check.evidence import Evidence
+
+BARRETT = Source(
+    title="Implicit Gradient Regularization",
+    authors="David G. T. Barrett and Benoit Dherin",
+    year=2021,
+    arxiv="2009.11162",
+    location="Theorem 3.1 (second order); higher terms by the same recursion",
+)
+
+
+def closed_form(objective, j: int, x, first=1.0):
+    """The term f_j of gradient descent's modified equation, j = 2, 3, 4.
+
+    f₂ = -½ H g,  f₃ = -(⅓ H²g + 1/12 T[g,g]),
+    f₄ = -(¼ H³g + 1/12 T[g, Hg] + 1/12 H T[g,g]),  with T = ∇³f.
+    `first` multiplies the leading coefficient (a control's 1 + 1/1000).
+    """
+    g = objective.gradient(x)
+
+    def hessian(v):
+        return objective.hvp(x, v)
+
+    def third(u, v):
+        return objective.third(x, u, v)
+
+    if j == 2:
+        return -first * hessian(g) / 2
+    if j == 3:
+        return -(first * hessian(hessian(g)) / 3 + third(g, g) / 12)
+    leading = first * hessian(hessian(hessian(g))) / 4
+    return -(leading + third(g, hessian(g)) / 12 + hessian(third(g, g)) / 12)
+
+
+@claim(
+    "gradient_flow.modified-terms",
+    title="The terms f₂, f₃, f₄ of gradient descent's modified equation",
+    source=BARRETT,
+    statement=r"f_2 = -\tfrac12 Hg,\quad f_3 = -\tfrac13 H^2 g - \tfrac1{12}T[g,g],\quad"
+    r" f_4 = -\tfrac14 H^3g - \tfrac1{12}T[g,Hg] - \tfrac1{12}H\,T[g,g]",
+    hypotheses=(
+        r"$f$ smooth; two variables, a generic Taylor polynomial at the point",
+    ),
+    grade="proved",
+)
+def modified_terms_claim(ctx: Context) -> Evidence:
+    """The recursion's terms traced at 0 for a generic jet, against the closed forms."""
+    return _terms(ctx.choose((2, 3), (2, 3, 4)))
+
+
+def _terms(indices, first=1.0) -> Evidence:
+    # At the point only derivatives of f up to order j + 1 can enter f_j, so a generic
+    # Taylor polynomial of that degree stands for every smooth loss.
+    polynomial = symbols_like(taylor_polynomial(2, max(indices) + 1))
+
+    def difference(f):
+        fields = modified_terms(Euler(), GradientFlow(f), max(indices))
+        x = jnp.zeros(2)
+        return jnp.concatenate(
+            [fields[j - 1](0.0, x) - closed_form(f, j, x, first) for j in indices]
+        )
+
+    found = symbolically(difference, polynomial)
+    zero = np.zeros(found.shape, dtype=int).astype(object)
+    names = ", ".join(f"f_{j}" for j in indices)
+    return decide.identity(equal_symbolically(found, zero), name=names)
+
+
+@modified_terms_claim.control("leading coefficients times 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _terms((2,), first=1.001)
+
+
+class _Truncated(Flow):
+    """The modified flow with its last term multiplied by a factor (−1: a control)."""
+
+    modified: ModifiedFlow
+    factor: jax.Array
+
+    def vector_field(self, t, y):
+        """Σ_j h^{j-1} f_j, the last one times the factor."""
+        flow = self.modified
+        fields = modified_terms(flow.scheme, flow.flow, flow.terms)
+        total = jnp.zeros_like(y)
+        for j, field in enumerate(fields):
+            weight = self.factor if j == len(fields) - 1 else 1.0
+            total = total + weight * flow.h**j * field(t, y)
+        return total
+
+
+def errors_at_end(p: int, factor: float, rates, t1: float) -> np.ndarray:
+    """|x_{T/h} - y(T)| for the truncation to p terms, its last one times `factor`."""
+    flow, x = GradientFlow(wavy()), jnp.array([1.2, 0.8])
+    errors = []
+    for h in rates:
+        steps = round(t1 / h)
+        discrete = iterate(Euler(), flow, x, h=h, steps=steps, save="last")
+        model = _Truncated(
+            ModifiedFlow(flow, Euler(), jnp.asarray(h), p), jnp.asarray(factor)
+        )
+        run = solve(
+            model,
+            x,
+            0.0,
+            t1,
+            solver=diffrax.Dopri8(),
+            stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-13),
+            saveat=diffrax.SaveAt(t1=True),
+        )
+        gap = np.asarray(discrete.states[-1] - run.states[-1])
+        errors.append(float(np.linalg.norm(gap)))
+    return np.array(errors)
+
+
+def _order_claim(p: int):
+    wrong = p - 1.0
+
+    @claim(
+        f"gradient_flow.modified-order-{p}",
+        title=f"Gradient descent follows its modified flow of {p} term"
+        f"{'s' if p > 1 else ''} to order {p}",
+        source=BARRETT,
+        statement=rf"|x_{{T/h}} - y(T)| = O(h^{p}),\quad"
+        rf" \dot y = \textstyle\sum_{{j\le {p}}} h^{{j-1}} f_j(y)",
+        hypotheses=(r"$f$ smooth", r"$hL < 1$"),
+        grade="measured",
+        delta=0.25,
+        unit="order in h (time unit: 1/curvature)",
+    )
+    def order_claim(ctx: Context) -> Evidence:
+        return _measure(ctx, 1.0)
+
+    def _measure(ctx: Context, factor: float) -> Evidence:
+        rates = 0.1 * 0.5 ** np.arange(8)
+        errors = errors_at_end(p, factor, rates, 1.0)
+        return decide.order(p, rates, errors, floor=1e-13)
+
+    name = "the field doubled" if p == 1 else f"the sign of f_{p} flipped"
+
+    @order_claim.control(name, expected=wrong)
+    def _(ctx: Context) -> Evidence:
+        return _measure(ctx, 2.0 if p == 1 else -1.0)
+
+    return order_claim
+
+
+ORDERS = tuple(_order_claim(p) for p in (1, 2, 3))
