@@ -10,6 +10,9 @@ from discretize.correspondence import Correspondence as Correspondence
 from discretize.correspondence import Exact as Exact
 from discretize.correspondence import Order as Order
 from discretize.correspondence import Pairing as Pairing
+from discretize.local_order import local_defect as local_defect
+from discretize.local_order import local_order as local_order
+from discretize.local_order import splitting_defect as splitting_defect
 from discretize.modified import ModifiedFlow as ModifiedFlow
 from discretize.modified import modified_terms as modified_terms
 from discretize.optimiser import OptaxStep as OptaxStep

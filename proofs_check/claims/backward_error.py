@@ -52,7 +52,8 @@ def closed_form(objective, j: int, x, first=1.0):
     "gradient_flow.modified-terms",
     title="The terms f₂, f₃, f₄ of gradient descent's modified equation",
     source=BARRETT,
-    statement=r"f_2 = -\tfrac12 Hg,\quad f_3 = -\tfrac13 H^2 g - \tfrac1{12}T[g,g],\quad"
+    statement=r"f_2 = -\tfrac12 Hg,\quad"
+    r" f_3 = -\tfrac13 H^2 g - \tfrac1{12}T[g,g],\quad"
     r" f_4 = -\tfrac14 H^3g - \tfrac1{12}T[g,Hg] - \tfrac1{12}H\,T[g,g]",
     hypotheses=(
         r"$f$ smooth; two variables, a generic Taylor polynomial at the point",

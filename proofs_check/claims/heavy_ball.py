@@ -85,7 +85,7 @@ def _(ctx: Context) -> Evidence:
 
 @claim(
     "gradient_flow.heavy-ball-rate",
-    title="On a quadratic the modified flow has heavy ball's slow root, to second order",
+    title="On a quadratic the modified flow has heavy ball's slow root",
     source=GHOSH,
     statement=r"\tfrac1\eta\log r_+ = -\frac{\lambda}{1-\beta}"
     r" - \frac{(1+\beta)\lambda^2}{2(1-\beta)^3}\eta + O(\eta^2),\quad"

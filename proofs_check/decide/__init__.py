@@ -9,7 +9,7 @@ from proofs_check.decide.critical import LEVEL
 from proofs_check.decide.equal import enclosure, equal, evidence_of, ladder, within
 from proofs_check.decide.exact import exact, relative_distance, rounding_allowance
 from proofs_check.decide.identity import identity
-from proofs_check.decide.law import law, same_law
+from proofs_check.decide.law import law, law_sample_size, same_law
 from proofs_check.decide.mean import (
     batch_mean,
     mean,
@@ -36,6 +36,7 @@ __all__ = [
     "identity",
     "ladder",
     "law",
+    "law_sample_size",
     "leading_constant",
     "lower_bound",
     "mean",
