@@ -161,10 +161,9 @@ def equal_symbolically(
     Each difference is brought to one fraction whose numerator is expanded as a
     polynomial in the symbols and in the transcendental and radical atoms, modulo
     the relations between these (r^q = v for a root r of v, e^x e^y = e^(x+y)). Where
-    it vanishes the identity is proved, wherever both sides are defined as real
-    numbers. Else a - b is evaluated with interval
-    arithmetic at random rationals: an interval that excludes 0 refutes, rigorously;
-    otherwise nothing is decided.
+    it vanishes the identity is proved, wherever every value on the way is real. Else
+    a - b is evaluated with interval arithmetic at random rationals: an interval that
+    excludes 0 refutes, rigorously; otherwise nothing is decided.
 
     Args:
         a: a tree of expressions or numbers.

@@ -81,7 +81,7 @@ def _conditions(expression: Any) -> list[Any]:
 
 def _assuming(expression: Any, condition: Any, holds: bool) -> Any:
     """The expression where a relation holds (or fails); free symbols keep kin names."""
-    relation = condition if holds else sp.Not(condition)
+    relation: Any = condition if holds else sp.Not(condition)
     table = {c: sp.true for c in (relation, relation.canonical, relation.reversed)}
     table |= {sp.Not(c): sp.false for c in table}
     expression = expression.xreplace(table)
@@ -128,7 +128,8 @@ def random_value(symbol: Any, generator: random.Random) -> Any:
     else:
         # Half of the values lie below 1, where retention factors live.
         top = 1 if generator.random() < 0.5 else 4
-        size = sp.Rational(generator.randint(1, 97 * top - 1), 97)
+        # Dyadic, so that a point is an interval of width 0.
+        size = sp.Rational(generator.randint(1, 128 * top - 1), 128)
     if symbol.is_nonnegative:
         return size
     if symbol.is_nonpositive:
@@ -145,7 +146,7 @@ def _refutation(differences: list[Any], points: int, generator: random.Random) -
         witness = {s: random_value(s, generator) for s in ordered}
         for difference in differences:
             try:
-                ball = enclose(difference.xreplace(witness))
+                ball = enclose(difference, witness)
             except (NoEnclosure, TypeError, ValueError, ZeroDivisionError):
                 continue
             if not ball.a <= 0 <= ball.b:

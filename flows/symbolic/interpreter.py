@@ -170,7 +170,8 @@ class Interpreter:
 
         def read(atom: Any) -> Any:
             if isinstance(atom, Literal):
-                value = np.asarray(atom.val, dtype=atom.aval.dtype)
+                aval: Any = atom.aval
+                value = np.asarray(atom.val, dtype=aval.dtype)
                 return self.constant(value)
             return environment[atom]
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import sympy as sp
 from mpmath.ctx_iv import MPIntervalContext
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanFunction
 
 PRECISION = 200
 """Working precision in bits."""
@@ -18,14 +20,14 @@ class NoEnclosure(Exception):
 
 
 class Enclosures:
-    """Encloses real expressions without free symbols in intervals.
+    """Encloses real expressions in intervals.
 
     Undefined values (a root or logarithm that may be of a negative number, a quotient
     whose denominator may vanish) raise `NoEnclosure`.
     """
 
     def __init__(self, precision: int = PRECISION) -> None:
-        self.iv = MPIntervalContext()
+        self.iv: Any = MPIntervalContext()
         self.iv.prec = precision
         self.rules: dict[Any, Callable[..., Any]] = {
             sp.exp: self.iv.exp,
@@ -47,9 +49,17 @@ class Enclosures:
             sp.ceiling: lambda x: -self._floor(-x),
         }
 
-    def __call__(self, expression: Any) -> Any:
-        """An interval that holds the value of a real expression."""
+    def __call__(self, expression: Any, values: Any = None) -> Any:
+        """An interval that holds the value of a real expression.
+
+        Args:
+            expression: the expression.
+            values: a rational for each of its symbols. They are not substituted, so
+                that an intermediate value that is not real stays noticed.
+        """
         known: dict[Any, Any] = {}
+        for s, value in (values or {}).items():
+            known[s] = self._compute(sp.Rational(value), known)
         result = self._enclose(expression, known)
         if not (self.iv.isinf(result.a) or self.iv.isinf(result.b)):
             return result
@@ -92,14 +102,12 @@ class Enclosures:
         """Whether a condition certainly holds (False: certainly does not)."""
         if condition in (sp.true, sp.false):
             return condition == sp.true
-        if isinstance(condition, sp.Not):
-            return not self.holds(condition.args[0], known)
-        if isinstance(condition, (sp.And, sp.Or)):
-            each = [self.holds(c, known) for c in condition.args]
-            return all(each) if isinstance(condition, sp.And) else any(each)
-        if not isinstance(condition, sp.core.relational.Relational):
+        if isinstance(condition, BooleanFunction):
+            return bool(condition.func(*(self.holds(c, known) for c in condition.args)))
+        if not isinstance(condition, Relational):
             raise NoEnclosure(f"undecided condition {condition}")
-        sign = self._sign_of(self._enclose(condition.lhs - condition.rhs, known))
+        left: Any = self._enclose(condition.lhs, known)
+        sign = self._sign_of(left - self._enclose(condition.rhs, known))
         return bool(condition.func(sign, 0))
 
     def _sign_of(self, x: Any) -> int:

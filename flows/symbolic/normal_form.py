@@ -213,10 +213,12 @@ class NormalForm:
             if len(sp.Add.make_args(part)) > LARGEST_FACTORED:
                 factors.append((part, power))
                 continue
-            c, found = sp.factor_list(part)
+            factored: Any = sp.factor_list(part)
+            c, found = factored
             content *= c**power
             factors.extend((f, int(k) * power) for f, k in found)
-        for prime, k in sp.factorrat(abs(content), limit=10**5).items():
+        primes: Any = sp.factorrat(abs(content), limit=10**5)
+        for prime, k in primes.items():
             factors.append((sp.Integer(prime), int(k)))
         sign, oriented = (-1 if content < 0 else 1), []
         for f, k in factors:

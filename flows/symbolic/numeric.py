@@ -32,7 +32,8 @@ class _Evaluation:
         if isinstance(e, sp.Symbol):
             raise BadInput(f"no value was given for {e}")
         if isinstance(e, sp.Piecewise):
-            for value, condition in e.args:
+            cases: Any = e.args
+            for value, condition in cases:
                 if self(condition) == sp.true:
                     return self(value)
             return sp.nan

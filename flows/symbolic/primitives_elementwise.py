@@ -41,7 +41,7 @@ def divide(a: Any, b: Any) -> Any:
 
 def power(a: Any, b: Any) -> Any:
     """The power a^b, where 0 to a negative power is +oo."""
-    if a == 0 and b.is_extended_negative:
+    if a.is_zero and b.is_extended_negative:
         return sp.oo
     if a.is_extended_negative and is_number(b) and not b.is_integer:
         return sp.nan
@@ -83,8 +83,10 @@ def round_to_even(a: Any) -> Any:
     exact = as_fraction(a)
     if exact is not None:
         return sp.Integer(round(exact))
-    nearest = sp.floor(a + HALF)
-    tie = sp.And(sp.Eq(nearest, a + HALF), sp.Eq(sp.Mod(nearest, 2), 1))
+    nearest: Any = sp.floor(a + HALF)
+    odd: Any = sp.Eq(sp.Mod(nearest, 2), 1)
+    half: Any = sp.Eq(nearest, a + HALF)
+    tie = sp.And(half, odd)
     return sp.Piecewise((nearest - 1, tie), (nearest, True))
 
 
@@ -114,11 +116,13 @@ def _extremum(kind: Any, neutral: Any, absorbing: Any, entries: tuple) -> Any:
     for k, e in enumerate(kept):
         others = kept[:k] + kept[k + 1 :]
         if isinstance(e, sp.Piecewise) and all(map(is_number, others)):
-            cases = [
-                (_extremum(kind, neutral, absorbing, (v, *others)), c)
-                for v, c in e.args
-            ]
-            return sp.Piecewise(*cases)
+            cases: Any = e.args
+            return sp.Piecewise(
+                *(
+                    (_extremum(kind, neutral, absorbing, (v, *others)), c)
+                    for v, c in cases
+                )
+            )
     if all(map(is_number, kept)) or not is_large(*kept):
         return kind(*kept)
     return kind(*kept, evaluate=False)
@@ -129,7 +133,8 @@ def as_truth(entry: Any) -> Any:
     if entry in (sp.true, sp.false):
         return entry
     if isinstance(entry, sp.Piecewise) and len(entry.args) == 2:
-        (one, condition), (zero, rest) = entry.args
+        cases: Any = entry.args
+        (one, condition), (zero, rest) = cases
         if one == 1 and zero == 0 and rest == sp.true:
             return condition
     if isinstance(entry, sp.Expr):
@@ -154,7 +159,8 @@ def choose(condition: Any, yes: Any, no: Any) -> Any:
     if condition == sp.false:
         return no
     if not isinstance(yes, sp.Expr) or not isinstance(no, sp.Expr):
-        return sp.Or(sp.And(condition, yes), sp.And(sp.Not(condition), no))
+        both: list[Any] = [sp.And(condition, yes), sp.And(sp.Not(condition), no)]
+        return sp.Or(*both)
     large = is_large(condition, yes, no)
     return sp.Piecewise((yes, condition), (no, True), evaluate=not large)
 
@@ -164,8 +170,8 @@ def choose_among(index: Any, entries: Sequence[Any]) -> Any:
     if len(entries) == 2:
         return choose(index, entries[1], entries[0])
     if isinstance(index, sp.Piecewise):
-        chosen = sp.Integer(0)
-        for k, condition in reversed(index.args):
+        chosen, cases = sp.Integer(0), list[Any](index.args)
+        for k, condition in reversed(cases):
             chosen = choose(condition, choose_among(k, entries), chosen)
         return chosen
     if not isinstance(index, sp.Integer):

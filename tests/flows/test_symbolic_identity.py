@@ -170,4 +170,4 @@ def _ratio(end):
 )
 def test_what_cannot_be_enclosed_is_refused(undefined):
     with pytest.raises(NoEnclosure):
-        Enclosures()(undefined.subs(X, -1, evaluate=False))
+        Enclosures()(undefined, {X: -1})
