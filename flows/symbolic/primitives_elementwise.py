@@ -159,8 +159,7 @@ def choose(condition: Any, yes: Any, no: Any) -> Any:
     if condition == sp.false:
         return no
     if not isinstance(yes, sp.Expr) or not isinstance(no, sp.Expr):
-        both: list[Any] = [sp.And(condition, yes), sp.And(sp.Not(condition), no)]
-        return sp.Or(*both)
+        return sp.ITE(condition, yes, no)
     large = is_large(condition, yes, no)
     return sp.Piecewise((yes, condition), (no, True), evaluate=not large)
 
