@@ -36,6 +36,11 @@ from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step
 from flows.sharpness import Sharpness as Sharpness
 from flows.solve import solve as solve
+from flows.symbolic import equal_symbolically as equal_symbolically
+from flows.symbolic import latex as latex
+from flows.symbolic import symbol_vector as symbol_vector
+from flows.symbolic import symbolically as symbolically
+from flows.symbolic import symbols_like as symbols_like
 from flows.trajectory import Trajectory as Trajectory
 
 __distribution__ = "flowtheory"
