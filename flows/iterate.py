@@ -39,10 +39,13 @@ def _stepper(scheme, dynamics, t0, h):
 
 
 @eqx.filter_jit
-def _run(scheme, dynamics, loop, t0, h, steps: int, keep: int, ts=None, noise=None):
+def _run(scheme, dynamics, loop, t0, h, steps: int, keep: int, stack: bool, ts, noise):
     """`steps` steps on from `loop` = (k, y_k, carry), keeping every `keep`-th state.
 
-    h and ts have an entry for each step where ts is not None.
+    h and ts have an entry for each step where ts is not None. The kept states are
+    written into one array that the loop carries: to put the start in front of what a
+    scan stacks would copy it all, which takes longer than many a scan. Reverse mode
+    would copy that array every step; `stack` is for it.
 
     Returns:
         The loop; times and states, the start in front; aux; whether y is finite.
@@ -50,9 +53,6 @@ def _run(scheme, dynamics, loop, t0, h, steps: int, keep: int, ts=None, noise=No
     one, clock = _stepper(scheme, dynamics, t0, h)
     first, y0, _ = loop
     rows = steps // keep + 1
-    # Kept states go straight into one array: to put the start before what a scan
-    # stacks would copy it all, which takes longer than many a scan.
-    kept = jax.tree.map(lambda a: jnp.broadcast_to(a, (rows, *a.shape)), y0)
 
     def block(loop, xs):
         start, last = jax.tree.map(lambda a: a[:-1], xs), jax.tree.map(_last, xs)
@@ -64,17 +64,23 @@ def _run(scheme, dynamics, loop, t0, h, steps: int, keep: int, ts=None, noise=No
     def save(state, xs):
         loop, kept = state
         loop, aux = one(loop, xs) if keep == 1 else block(loop, xs)
+        if stack:
+            return (loop, None), (aux, loop[1])
         row = (loop[0] - first) // keep
 
         def put(rows, a):
             return jax.lax.dynamic_update_index_in_dim(rows, a, row, 0)
 
-        return (loop, jax.tree.map(put, kept, loop[1])), aux
+        return (loop, jax.tree.map(put, kept, loop[1])), (aux, None)
 
     xs = noise if ts is None else (ts[:-1], h, noise)
     if keep > 1:
         xs = jax.tree.map(lambda a: a.reshape(-1, keep, *a.shape[1:]), xs)
-    (loop, kept), aux = jax.lax.scan(save, (loop, kept), xs, length=steps // keep)
+    kept = jax.tree.map(lambda a: jnp.broadcast_to(a, (rows, *a.shape)), y0)
+    state = (loop, None if stack else kept)
+    (loop, kept), (aux, ys) = jax.lax.scan(save, state, xs, length=steps // keep)
+    if stack:
+        kept = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
     saved = clock(first + keep * jnp.arange(rows)) if ts is None else ts[::keep]
     return loop, (saved, kept), aux, _finite(loop[1])
 
@@ -189,10 +195,8 @@ def iterate(
         xi = noise
         if n < steps:
             xi = jax.tree.map(lambda a: a[part], noise)
-        if ts is None:
-            return _run(scheme, dynamics, loop, t0, h, n, keep, None, xi)
-        grid = ts[start : stop + 1]
-        return _run(scheme, dynamics, loop, t0, h[part], n, keep, grid, xi)
+        hs, grid = (h, None) if ts is None else (h[part], ts[start : stop + 1])
+        return _run(scheme, dynamics, loop, t0, hs, n, keep, traced, grid, xi)
 
     try:
         if progress:
