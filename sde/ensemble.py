@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,8 +15,6 @@ import numpy as np
 from flows.dynamics import Dynamics
 from flows.errors import BadInput, NonFiniteState
 from flows.scheme import Scheme
-
-Dropping = Literal["raise", "drop"]
 
 
 class Estimate(NamedTuple):
@@ -132,7 +130,7 @@ class Ensemble:
         """The states at the last saved time, with a leading axis [paths]."""
         return jax.tree.map(lambda a: a[-1], self._stored())
 
-    def estimate(self, fn: Any = None, *, nonfinite: Dropping = "raise") -> Estimate:
+    def estimate(self, fn: Any = None, *, nonfinite: str = "raise") -> Estimate:
         """The mean over paths of a function of the state, with its standard error.
 
         Args:
@@ -156,7 +154,7 @@ class Ensemble:
         moments = Moments(*map(np.asarray, sample_moments(values, self._alive())))
         return moments.estimate()
 
-    def mean(self, fn: Any = None, *, nonfinite: Dropping = "raise") -> Any:
+    def mean(self, fn: Any = None, *, nonfinite: str = "raise") -> Any:
         """The mean over paths, shape [times, ...] (see `estimate`)."""
         return self.estimate(fn, nonfinite=nonfinite).value
 
@@ -231,7 +229,7 @@ class Ensemble:
         times = np.asarray(self.times)[:, None]
         return times < np.asarray(self.nonfinite_times)[None] - self.h / 2
 
-    def _refuse_nonfinite(self, nonfinite: Dropping) -> None:
+    def _refuse_nonfinite(self, nonfinite: str) -> None:
         if nonfinite not in ("raise", "drop"):
             raise BadInput(f'nonfinite is "raise" or "drop"; got {nonfinite!r}.')
         failed = int(np.sum(self.nonfinite))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,10 +106,10 @@ class MomentSystem:
 
 def moment_equations(
     dynamics: Dynamics,
-    degree: int,
+    degree: Any,
     *,
     y: State,
-    route: Literal["symbolic", "numeric"] = "symbolic",
+    route: str = "symbolic",
 ) -> MomentSystem:
     """The moment equations of a model whose generator keeps polynomials of a degree.
 
@@ -143,7 +143,7 @@ def stationary_moments(
     degree: int,
     *,
     y: State,
-    route: Literal["symbolic", "numeric"] = "symbolic",
+    route: str = "symbolic",
 ) -> dict[Moment, Any]:
     """The moments up to a degree of the stationary law (see `moment_equations`)."""
     return moment_equations(dynamics, degree, y=y, route=route).stationary()

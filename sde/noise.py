@@ -6,7 +6,7 @@ on a `jax.config` flag, on the number of devices, or on which paths are drawn to
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,10 +20,12 @@ from flows.scheme import Draw, Scheme
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_OWN = 0xFFFFFFFF  # sets the variables of a key apart from its subkeys
 
 Words = tuple[UInt32[Array, "..."], UInt32[Array, "..."]]
 
 
+@jax.jit
 def threefry(key: Words, counter: Words) -> Words:
     """Threefry-2x32-20: two uniform 32-bit words for a key and a counter of two words.
 
@@ -107,13 +109,13 @@ def uniforms(key: Any, size: int) -> Float[Array, " size"]:
 
     No flag of `jax.config` but the precision changes them.
     """
-    words = _component_words(key_words(key), jnp.zeros((), jnp.uint32), size)
+    words = _component_words(key_words(key), jnp.uint32(_OWN), size)
     return _uniform(words, _widest()).astype(float)
 
 
 def normals(key: Any, size: int) -> Float[Array, " size"]:
     """Independent N(0, 1) variables of the default float type (see `uniforms`)."""
-    words = _component_words(key_words(key), jnp.zeros((), jnp.uint32), size)
+    words = _component_words(key_words(key), jnp.uint32(_OWN), size)
     return _normal(words, _widest()).astype(float)
 
 
@@ -162,9 +164,7 @@ class Noise(eqx.Module):
             |ξ| < 8.3.
     """
 
-    resolution: Literal["float32", "float64"] = eqx.field(
-        static=True, default="float32"
-    )
+    resolution: str = eqx.field(static=True, default="float32")
 
     def __check_init__(self):
         if self.resolution not in ("float32", "float64"):

@@ -15,6 +15,7 @@ from flows.errors import BadInput, SolveFailed
 from flows.progress import bar, compiling
 from flows.ravel import require_finite
 from flows.scheme import Scheme
+from flows.types import Scalar
 from sde.ensemble import Ensemble, Moments, Statistics, all_finite, sample_moments
 from sde.noise import Noise, as_key
 
@@ -26,12 +27,12 @@ def simulate(
     process: Dynamics,
     y0: State,
     *,
-    t1: float,
+    t1: Scalar,
     scheme: Scheme,
-    h: float,
+    h: Scalar,
     key: Any,
     paths: int,
-    t0: float = 0.0,
+    t0: Scalar = 0.0,
     save: Any = "final",
     chunk: int | None = None,
     noise: Noise | None = None,

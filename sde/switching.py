@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -86,9 +86,6 @@ class SwitchingState(NamedTuple):
     label: Any
 
 
-Convention = Literal["never_repeat", "fresh_draw"]
-
-
 class LabelSwitching(JumpProcess):
     """Base of processes whose label jumps uniformly at a constant total rate γ.
 
@@ -98,7 +95,7 @@ class LabelSwitching(JumpProcess):
 
     if TYPE_CHECKING:  # fields of the concrete classes, which order their own
         rate: Array
-        convention: Convention
+        convention: str
 
     @property
     @abstractmethod
@@ -179,7 +176,7 @@ class SwitchingGradient(LabelSwitching):
     equation: ClassVar[str] = r"\dot x = -\nabla f_{I(t)}(x)"
     objectives: tuple[Objective, ...]
     rate: Array = eqx.field(converter=parameter, metadata={"positive": True})
-    convention: Convention = eqx.field(static=True, default="never_repeat")
+    convention: str = eqx.field(static=True, default="never_repeat")
 
     def __check_init__(self):
         _check_switching(self)
@@ -229,7 +226,7 @@ class SwitchingQuadratic(LabelSwitching):
     rate: Array = eqx.field(
         converter=parameter, default=1.0, metadata={"positive": True}
     )
-    convention: Convention = eqx.field(static=True, default="never_repeat")
+    convention: str = eqx.field(static=True, default="never_repeat")
 
     def __check_init__(self):
         if self.centres.ndim != 2:
