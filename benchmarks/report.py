@@ -1,0 +1,80 @@
+"""Results as Markdown for people and as JSON for programs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from benchmarks.protocol import BUSY, SPREAD, Row
+
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks --write` (`make bench`). One core, one thread, float64.
+Contenders take turns; a figure is the median of CPU time, a ratio the median of the
+ratios of neighbouring samples (quartiles in brackets), ours over the same computation
+written by hand. "First call" traces and compiles. Contenders whose results differ are
+an error. Rows without a target are reported only.
+"""
+COLUMNS = (
+    "problem",
+    "ours",
+    "by hand",
+    "ratio",
+    "target",
+    "first call, CPU s",
+    "wall/CPU",
+    "note",
+)
+
+
+def number(value: float) -> str:
+    """Three digits, without exponents where a reader can do without them."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def cells(row: Row) -> list[str]:
+    """A row of the table."""
+    ratio, other = "", ""
+    if row.other is not None:
+        other = f"{number(row.other)} {row.unit}"
+    if row.ratio is not None:
+        r = row.ratio
+        ratio = f"{r.median:.3f} ({r.lower:.3f} to {r.upper:.3f})"
+    target = ""
+    if row.target is not None:
+        target = f"{row.target:g}, {'met' if row.met else '**missed**'}"
+    noisy = row.busy > BUSY or (row.ratio is not None and row.ratio.spread > SPREAD)
+    busy = f"{row.busy:.2f}" + (" (noisy)" if noisy else "")
+    first = " / ".join(number(s) for s in row.first)
+    ours = f"{number(row.ours)} {row.unit}"
+    return [row.problem, ours, other, ratio, target, first, busy, row.note]
+
+
+def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
+    """The page: a table a case, then the machine."""
+    parts = [HEAD]
+    for case in dict.fromkeys(row.case for row in rows):
+        table = [list(COLUMNS), ["---"] * len(COLUMNS)]
+        table += [cells(row) for row in rows if row.case == case]
+        kept = [i for i in range(len(COLUMNS)) if any(line[i] for line in table[2:])]
+        lines = ["| " + " | ".join(line[i] for i in kept) + " |" for line in table]
+        parts.append(f"\n## {case}\n\n" + "\n".join(lines) + "\n")
+    about = "\n".join(f"- {name}: {value}" for name, value in machine.items())
+    parts.append(f"\n## Machine\n\n{about}\n")
+    return "".join(parts)
+
+
+def as_json(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
+    """All figures; NaN becomes null."""
+
+    def plain(value):
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+    found = [plain(asdict(row) | {"met": row.met}) for row in rows]
+    return json.dumps({"machine": dict(machine), "rows": found}, indent=1) + "\n"
