@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
 
 from flows.errors import BadInput
@@ -14,8 +16,10 @@ def dataset(times: Any, states: Any, dims: tuple[str, ...] = ("time",)) -> Any:
 
     Args:
         times: shape [times], the coordinate of `dims[0]`.
-        states: NamedTuple, dict or array; each leaf has the axes `dims` and then its
-            own components.
+        states: any pytree of arrays (a NamedTuple, a user's parameters); each array
+            leaf has the axes `dims` and then its own components. Variables are named
+            by the path to the leaf ("second_moment", "layers.0.weight"), a single array
+            "position".
         dims: names of the leading axes.
 
     Raises:
@@ -27,10 +31,9 @@ def dataset(times: Any, states: Any, dims: tuple[str, ...] = ("time",)) -> Any:
         raise BadInput(
             "to_xarray needs xarray: pip install 'flowtheory[xarray]'."
         ) from None
-    parts = states._asdict() if hasattr(states, "_asdict") else states
-    parts = parts if isinstance(parts, dict) else {"position": parts}
     arrays = {}
-    for name, leaf in parts.items():
+    for path, leaf in jax.tree.leaves_with_path(eqx.filter(states, eqx.is_array)):
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or "position"
         leaf = np.asarray(leaf)
         own = tuple(f"{name}_{i}" for i in range(leaf.ndim - len(dims)))
         arrays[name] = ((*dims, *own), leaf)

@@ -15,17 +15,24 @@ from flows.errors import BadInput, NonFiniteState, SolveFailed
 from flows.progress import bar, compiling
 from flows.ravel import require_finite
 from flows.trajectory import Trajectory
+from flows.types import Scalar
 
 _SEGMENTS = 20
 
 
 def _field(t, y, flow):
-    return flow.vector_field(t, y)
+    out = flow.vector_field(t, y)
+    # Looked at while tracing: broadcasting would hide a wrong shape for good.
+    _check_field(flow, y, out)
+    return out
 
 
 @eqx.filter_jit
 def _solve(flow, y0, t0, t1, dt0, solver, controller, saveat, options, resume):
-    return diffrax.diffeqsolve(
+    """Diffrax's solution, with the time and the state at which it ended."""
+    asked = saveat.subs
+    subs = [diffrax.SubSaveAt(t1=True)] + ([] if asked is None else [asked])
+    sol = diffrax.diffeqsolve(
         diffrax.ODETerm(_field),
         solver,
         t0,
@@ -33,21 +40,24 @@ def _solve(flow, y0, t0, t1, dt0, solver, controller, saveat, options, resume):
         dt0,
         y0,
         args=flow,
-        saveat=saveat,
+        saveat=eqx.tree_at(lambda s: s.subs, saveat, subs, is_leaf=lambda x: x is None),
         stepsize_controller=controller,
         throw=False,
         **options,
         **resume,
     )
+    ts, ys = (None, None) if asked is None else (sol.ts[1], sol.ys[1])
+    last = jax.tree.map(lambda a: a[-1], (sol.ts[0], sol.ys[0]))
+    return eqx.tree_at(lambda s: (s.ts, s.ys), sol, (ts, ys)), *last
 
 
 def solve(
     flow: Flow,
     y0: State,
-    t0: float,
-    t1: float,
+    t0: Scalar,
+    t1: Scalar,
     *,
-    dt0: float | None = None,
+    dt0: Scalar | None = None,
     solver: diffrax.AbstractSolver | None = None,
     stepsize_controller: diffrax.AbstractStepSizeController | None = None,
     saveat: diffrax.SaveAt | None = None,
@@ -86,20 +96,18 @@ def solve(
         A `Trajectory`; `.solution` is diffrax's own object.
 
     Raises:
-        BadInput: t1 <= t0, non-finite start or times, a field of another shape than
-            the state.
-        NonFiniteState: the solution left the finite numbers.
+        BadInput: t1 <= t0, non-finite start or times, saved times outside [t0, t1], a
+            field of another shape than the state, a random model.
+        NonFiniteState: the solution left the finite numbers, or grew so fast that it
+            was about to: |y|/|v| below 1e-6 of t1 - t0 where the solver gave up.
         SolveFailed: another reason, with diffrax's words.
     """
-    require_finite(y0, "the start")
-    y0 = jax.tree.map(jnp.asarray, y0)
-    dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
+    y0, dtype = _start(flow, y0)
     _check_times(t0, t1)
     t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
-    if saveat is None:
-        saveat = diffrax.SaveAt(
-            ts=t0 + (t1 - t0) * jnp.linspace(0, 1, 101, dtype=dtype)
-        )
+    saveat = _saveat(saveat, t0, t1)
+    if dt0 is None and isinstance(stepsize_controller, diffrax.ConstantStepSize):
+        raise BadInput("a constant step size needs dt0=<the step>.")
     controller = _controller(stepsize_controller, dtype)
     options: dict[str, Any] = {"event": event, "max_steps": max_steps}
     if adjoint is not None:
@@ -108,20 +116,35 @@ def solve(
         dt0 = jnp.asarray(dt0, dtype)  # pyright: ignore
     arguments = (solver or diffrax.Tsit5(), controller, saveat, options)
     what = f"solve of {type(flow).__name__}"
-    if progress:
+    traced = _is_traced((flow, y0, t0, t1, dt0, arguments))
+    if progress and not traced:
         return _segments(flow, y0, t0, t1, dt0, arguments, what, throw)
-    traced = any(
-        isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((y0, t1, flow))
-    )
     with compiling(what, show=False if traced else None):
-        solution = _solve(flow, y0, t0, t1, dt0, *arguments, {})
+        solution, last, y = _solve(flow, y0, t0, t1, dt0, *arguments, {})
         if traced:
             return Trajectory(solution.ts, solution.ys, flow, solution=solution)  # pyright: ignore
-        return _finished(flow, solution, throw, float(t1))
+        return _finished(flow, solution, float(t1), last, y, throw)
 
 
-def _finished(flow, solution, throw, t1) -> Trajectory:
-    """Trim diffrax's padding, name the reason of the end, refuse silent NaN."""
+def _is_traced(tree) -> bool:
+    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(tree))
+
+
+def _blows_up(flow, t, y, span) -> bool:
+    """Whether |y|/|v|, the time in which y doubles, is nothing beside the whole."""
+    size, speed = (
+        np.linalg.norm([float(jnp.linalg.norm(a)) for a in jax.tree.leaves(tree)])
+        for tree in (eqx.filter(y, eqx.is_inexact_array), flow.vector_field(t, y))
+    )
+    calm = np.isfinite(size) and np.isfinite(speed) and size > 1e-6 * span * speed
+    return not calm
+
+
+def _finished(flow, solution, t1, t, y, throw) -> Trajectory:
+    """Trim diffrax's padding, name the reason of the end, refuse silent NaN.
+
+    The run ended at time t in the state y.
+    """
     ts, ys = solution.ts, solution.ys
     stats = {k: int(v) for k, v in solution.stats.items() if v is not None}
     if ts is None:  # dense output alone
@@ -132,26 +155,30 @@ def _finished(flow, solution, throw, t1) -> Trajectory:
     inside = finite.copy()
     for a in states:
         inside &= np.isfinite(np.asarray(a)).reshape(inside.size, -1).all(axis=1)
-    good = solution.result == diffrax.RESULTS.successful
-    stopped = solution.result == diffrax.RESULTS.event_occurred
     kept = int(np.argmin(inside)) if not inside.all() else inside.size
     if kept < inside.size:
         ts, ys = jax.tree.map(lambda a: a[:kept], (ts, ys))
-    last = float(ts[-1]) if kept else float(solution.t0)
-    name = type(flow).__name__
-    if good:
-        end = f"reached t = {t1:.6g}"
-    elif stopped:
-        end = f"event at t = {last:.6g}"
-    else:
-        end = f"stopped after t = {last:.6g}: {_words(solution.result)}"
-    escaped = bool((finite & ~inside).any())
+    stop, name = float(t), type(flow).__name__
+    moving = [a for a in jax.tree.leaves(y) if eqx.is_inexact_array(a)]
+    escaped = not all(np.isfinite(np.asarray(a)).all() for a in moving)
+    escaped = escaped or bool((finite & ~inside).any())
+    error: Exception | None = None
     if escaped:
-        end = f"{name} is no longer finite after t = {last:.6g}"
-    if throw and escaped:
-        raise NonFiniteState(f"{end}.", model=name, time=last)
-    if throw and not (good or stopped):
-        raise SolveFailed(f"{name}: {end}")
+        stop = float(ts[-1]) if kept else float(solution.t0)
+        end = f"{name} is no longer finite after t = {stop:.6g}"
+        error = NonFiniteState(f"{end}.", model=name, time=stop)
+    elif solution.result == diffrax.RESULTS.successful:
+        end = f"reached t = {t1:.6g}"
+    elif solution.result == diffrax.RESULTS.event_occurred:
+        end = f"event at t = {stop:.6g}"
+    elif _blows_up(flow, t, y, max(t1 - float(solution.t0), abs(stop))):
+        end = f"{name} leaves the finite numbers at t = {stop:.6g}"
+        error = NonFiniteState(f"{end}.", model=name, time=stop)
+    else:
+        end = f"stopped after t = {stop:.6g}: {_words(solution.result)}"
+        error = SolveFailed(f"{name}: {end}")
+    if throw and error is not None:
+        raise error
     return Trajectory(ts, ys, flow, None, end, stats, solution)
 
 
@@ -172,24 +199,64 @@ def _controller(controller, dtype):
     return controller
 
 
+def _start(flow, y0):
+    """The start as arrays, and its float type."""
+    name = type(flow).__name__
+    if hasattr(flow, "brownian") or hasattr(flow, "rates"):
+        raise BadInput(
+            f"{name} is random, and `solve` would drop its noise: use sde.simulate."
+        )
+    require_finite(y0, "the start")
+    plain = isinstance(y0, list | tuple) and not hasattr(y0, "_fields")
+    y0 = y0 if plain else jax.tree.map(jnp.asarray, y0)
+    floats = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))
+    if plain or not floats:
+        raise BadInput(
+            f"{name} starts from a vector of floats, such as jnp.array([1.0, 2.0]), or "
+            f"from its state; got {y0!r:.80}."
+        )
+    return y0, floats[0].dtype
+
+
 def _check_times(t0, t1) -> None:
-    if any(isinstance(t, jax.core.Tracer) for t in (t0, t1)):
+    if _is_traced((t0, t1)):
         return
-    if not (np.isfinite(t0) and np.isfinite(t1) and t1 > t0):
+    try:
+        a, b = float(t0), float(t1)
+    except (TypeError, ValueError):
+        raise BadInput(f"times are two numbers; got {t0!r} and {t1!r}.") from None
+    if not (np.isfinite(a) and np.isfinite(b) and b > a):
         raise BadInput(f"times must be finite with t1 > t0; got {t0} and {t1}.")
 
 
-def _check_field(flow, y0, dtype) -> None:
-    t = jax.ShapeDtypeStruct((), dtype)
-    out = eqx.filter_eval_shape(lambda f, t, y: f.vector_field(t, y), flow, t, y0)
-    moving = eqx.filter(y0, eqx.is_inexact_array)
+def _saveat(saveat, t0, t1) -> diffrax.SaveAt:
+    """The default of 101 times, or the given one with its times looked at."""
+    if saveat is None:
+        grid = jnp.linspace(0, 1, 101, dtype=t0.dtype)
+        return diffrax.SaveAt(ts=t0 + (t1 - t0) * grid)
+    if not isinstance(saveat.subs, diffrax.SubSaveAt | None):
+        raise BadInput("a trajectory has one list of times: a `saveat` without `subs`.")
+    ts = getattr(saveat.subs, "ts", None)
+    if ts is None or _is_traced((ts, t0, t1)):
+        return saveat
+    ts = np.asarray(ts)
+    if not (ts.size and t0 <= ts[0] and ts[-1] <= t1 and np.all(np.diff(ts) >= 0)):
+        raise BadInput(
+            f"saved times increase within [t0, t1] = [{float(t0):.6g}, "
+            f"{float(t1):.6g}]; got {ts}."
+        )
+    return saveat
+
+
+def _check_field(flow, y, out) -> None:
+    moving = eqx.filter(y, eqx.is_inexact_array)
     same = jax.tree.structure(out) == jax.tree.structure(moving) and all(
-        a.shape == b.shape
+        jnp.shape(a) == b.shape
         for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(moving), strict=True)
     )
     if not same:
         raise BadInput(
-            f"{type(flow).__name__} maps a state like {eqx.tree_pformat(y0)} to a "
+            f"{type(flow).__name__} maps a state like {eqx.tree_pformat(y)} to a "
             f"tangent like {eqx.tree_pformat(out)}: start with a state of the model."
         )
 
@@ -212,18 +279,16 @@ def _segments(flow, y0, t0, t1, dt0, arguments, what, throw) -> Trajectory:
                     pieces.append((group, jax.tree.map(lambda a: a[None], y)))
                     shown.update()
                     continue
+                span = (start, stop, dt0)
+                # One length for all groups, so that they share one compilation.
+                grid = np.pad(group, (0, len(groups[0]) - len(group)), mode="edge")
                 piece, y, resume = _segment(
-                    flow,
-                    y,
-                    start,
-                    stop,
-                    dt0,
-                    (solver, controller, options),
-                    group,
-                    resume,
+                    flow, y, span, (solver, controller, options), grid, resume, throw
                 )
-                pieces.append((piece.times, piece.states))
-                stats = {k: stats.get(k, 0) + v for k, v in piece.stats.items()}
+                n, run = len(group), (piece.times, piece.states)
+                pieces.append(jax.tree.map(lambda a, n=n: a[:n], run))
+                for k, v in piece.stats.items():
+                    stats[k] = stats.get(k, 0) + v if k.startswith("num_") else v
                 start = stop
                 shown.update()
                 if not piece.end.startswith("reached"):
@@ -234,23 +299,21 @@ def _segments(flow, y0, t0, t1, dt0, arguments, what, throw) -> Trajectory:
                 raise
             end = f"interrupted after t = {float(start):.6g}"
     times, states = jax.tree.map(lambda *a: jnp.concatenate(a), *pieces)
-    if throw and not end.startswith(("reached", "interrupted", "event")):
-        raise SolveFailed(f"{type(flow).__name__}: {end}")
     return Trajectory(times, states, flow, None, end, stats)
 
 
-def _segment(flow, y, start, stop, dt0, arguments, group, resume):
+def _segment(flow, y, span, arguments, grid, resume, throw):
+    start, stop, dt0 = span
     solver, controller, options = arguments
-    subs = [diffrax.SubSaveAt(ts=jnp.asarray(group)), diffrax.SubSaveAt(t1=True)]
     saveat = diffrax.SaveAt(
-        subs=subs, solver_state=True, controller_state=True, made_jump=True
+        ts=jnp.asarray(grid), solver_state=True, controller_state=True, made_jump=True
     )
-    sol = _solve(flow, y, start, stop, dt0, solver, controller, saveat, options, resume)
-    last = jax.tree.map(lambda a: a[-1], sol.ys[1])
+    sol, last, y = _solve(
+        flow, y, start, stop, dt0, solver, controller, saveat, options, resume
+    )
     resume = {
         "solver_state": sol.solver_state,
         "controller_state": sol.controller_state,
         "made_jump": sol.made_jump,
     }
-    shown = eqx.tree_at(lambda s: (s.ts, s.ys), sol, (sol.ts[0], sol.ys[0]))
-    return _finished(flow, shown, False, float(stop)), last, resume
+    return _finished(flow, sol, float(stop), last, y, throw), y, resume

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from flows.dynamics import Dynamics
 from flows.errors import BadInput
+from flows.types import Scalar
 
 
 @eqx.filter_jit
@@ -65,13 +66,15 @@ class Trajectory(eqx.Module):
         _objective(self.dynamics)
         return _gradient_norms(self.dynamics, self.positions)
 
-    def state_at(self, t: float) -> Any:
+    def state_at(self, t: Scalar) -> Any:
         """The state at time t: a saved one, or by dense output where it was kept.
 
         Raises:
             BadInput: t is no saved time and the run holds no dense output.
         """
         times = np.asarray(self.times)
+        if times.size == 0:
+            raise BadInput(f"the run holds no saved time; it {self.end}.")
         k = int(np.argmin(np.abs(times - t)))
         scale = max(1.0, float(np.max(np.abs(times))))
         if abs(times[k] - t) <= 1e-9 * scale:
@@ -85,7 +88,7 @@ class Trajectory(eqx.Module):
             f"[{times[0]:.6g}, {times[-1]:.6g}]."
         )
 
-    def params_at(self, t: float) -> Any:
+    def params_at(self, t: Scalar) -> Any:
         """The user's parameter pytree at time t (see `state_at`)."""
         x = self.dynamics.position(self.state_at(t))
         return _objective(self.dynamics).params(x)
@@ -100,14 +103,20 @@ class Trajectory(eqx.Module):
 
         Returns:
             The axes.
+
+        Raises:
+            BadInput: another curve, or a model without an objective.
         """
         from flows.drawing import axes
 
+        labels = {"loss": r"loss $f$", "gradient_norm": r"$|\nabla f|$"}
+        if curve not in labels:
+            raise BadInput(f"curve is one of {', '.join(labels)}; got {curve!r}.")
+        values = np.asarray(getattr(self, curve))
         ax = axes(ax)
-        label = {"loss": r"loss $f$", "gradient_norm": r"$|\nabla f|$"}[curve]
         style.setdefault("label", type(self.dynamics).__name__)
-        ax.plot(np.asarray(self.times), np.asarray(getattr(self, curve)), **style)
-        ax.set(xlabel="time $t$", ylabel=label)
+        ax.plot(np.asarray(self.times), values, **style)
+        ax.set(xlabel="time $t$", ylabel=labels[curve])
         return ax
 
     def to_xarray(self) -> Any:
@@ -118,9 +127,13 @@ class Trajectory(eqx.Module):
 
     def __repr__(self) -> str:
         name = type(self.dynamics).__name__
-        if isinstance(self.times, jax.core.Tracer) or np.size(self.times) == 0:
+        if isinstance(self.times, jax.core.Tracer):
             return f"Trajectory({name}, traced)"
         t = np.asarray(self.times)
+        if t.ndim > 1:
+            return f"Trajectory({name}: batch {t.shape[:-1]}, {t.shape[-1]} times each)"
+        if t.size == 0:
+            return f"Trajectory({name}: no saved time; {self.end})"
         return (
             f"Trajectory({name}: {t.size} times in [{t[0]:.6g}, {t[-1]:.6g}], "
             f"{self.positions.shape[-1]} parameters; {self.end})"
