@@ -17,6 +17,7 @@ from discretize.optimiser import Fixed, OptaxStep, Training
 from flows import (
     BadInput,
     Flow,
+    NonFiniteState,
     Objective,
     SolveFailed,
     Trajectory,
@@ -24,6 +25,7 @@ from flows import (
     iterate,
     solve,
 )
+from flows.types import Scalar
 
 
 class UnstableStepWarning(UserWarning):
@@ -36,9 +38,9 @@ def compare(
     params: Any,
     *,
     steps: int | None = None,
-    t1: float | None = None,
+    t1: Scalar | None = None,
     dynamics: Flow | None = None,
-    clock: float | None = None,
+    clock: Scalar | None = None,
     start: Any = None,
     flow: bool = True,
     rtol: float | None = None,
@@ -85,6 +87,7 @@ def compare(
     if isinstance(optimizer, Pairing):
         if dynamics is not None or clock is not None or start is not None:
             raise BadInput("a row of the table brings its dynamics, clock and start.")
+        optimizer = optimizer.in_precision(x.dtype)
         unstable = _check_limit(
             objective, optimizer, x, allow_unstable, check_sharpness
         )
@@ -107,8 +110,10 @@ def compare(
         h=hs,
         steps=steps,
         progress=progress,
-        throw=not (unstable or allow_unstable),
+        throw=False,
     )
+    if discrete.end.startswith("diverged") and not (unstable or allow_unstable):
+        _refuse_divergence(label, discrete)
     outcome = _outcome(discrete, objective, unstable)
     beside = None
     if flow and discrete.times.size > 1:
@@ -151,10 +156,10 @@ def _steps(steps, t1, optimizer, one) -> int:
         return steps
     if isinstance(optimizer, Pairing) and optimizer.schedule is not None:
         raise BadInput("under a schedule say steps=, not t1=.")
-    count = round(float(t1) / float(one))
-    if not (np.isfinite(t1) and count >= 1):
+    ratio = float(t1) / float(one)
+    if not (np.isfinite(ratio) and round(ratio) >= 1):
         raise BadInput(f"t1 = {t1} is not one step of {float(one):g} away.")
-    return count
+    return round(ratio)
 
 
 def _check_limit(objective, pairing, x, allow, measure) -> bool:
@@ -188,6 +193,18 @@ def _check_limit(objective, pairing, x, allow, measure) -> bool:
                 stacklevel=3,
             )
     return False
+
+
+def _refuse_divergence(label: str, discrete: Trajectory) -> None:
+    step = discrete.times.size
+    time = float(2 * discrete.times[-1] - discrete.times[-2]) if step > 1 else 0.0
+    raise NonFiniteState(
+        f"{label} is no longer finite after step {step}. Try a smaller learning rate; "
+        "allow_unstable=True returns the finite part.",
+        model=label,
+        time=time,
+        step=step,
+    )
 
 
 def _outcome(discrete: Trajectory, objective, unstable: bool) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flows import BadInput, Objective, Trajectory
+from flows.types import Scalar
 
 
 class Outcome(enum.StrEnum):
@@ -18,6 +19,13 @@ class Outcome(enum.StrEnum):
     FINISHED = "finished"
     DIVERGED = "diverged"
     INTERRUPTED = "interrupted"
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    """Euclidean norms of rows; the squares of a run that diverges would overflow."""
+    scale = np.max(np.abs(rows), axis=1)
+    safe = np.where(scale > 0, scale, 1.0)
+    return safe * np.linalg.norm(rows / safe[:, None], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +73,7 @@ class Comparison:
             raise BadInput(f"no flow was solved beside this run ({self.outcome}).")
         shared = min(len(self.positions), self.flow.times.size)
         gap = self.positions[:shared] - np.asarray(self.flow.positions[:shared])
-        return np.linalg.norm(gap, axis=1)
+        return _norms(gap)
 
     @functools.cached_property
     def exact_gap(self) -> np.ndarray:
@@ -92,7 +100,7 @@ class Comparison:
             raise BadInput(f"no flow was solved beside this run ({self.outcome}).")
         return np.asarray(self.flow.loss)
 
-    def params_at(self, t: float) -> Any:
+    def params_at(self, t: Scalar) -> Any:
         """The optimiser's parameters at time t_k = t, in the user's own pytree."""
         return self.discrete.state_at(t)
 
@@ -140,7 +148,7 @@ class Comparison:
         from flows.drawing import COLOURS, axes
 
         ax = axes(ax)
-        gone = np.linalg.norm(self.positions - self.positions[:1], axis=1)
+        gone = _norms(self.positions - self.positions[:1])
         ax.semilogy(
             self.times[1:],
             gone[1:],
@@ -188,7 +196,7 @@ class Comparison:
         ]
         if self.flow is not None:
             ends = f"{self.flow_loss[0]:.6g} → {self.flow_loss[-1]:.6g}"
-            gone = np.linalg.norm(self.positions[-1] - self.positions[0])
+            gone = _norms(self.positions[-1:] - self.positions[:1])[0]
             rows += [
                 ("loss, flow", ends),
                 ("distance at the end", self.distance[-1]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from discretize.compare import compare
 from discretize.correspondence import Correspondence, Order
 from discretize.optimiser import OptaxStep, Training
 from discretize.order_fit import OrderFit, fit_order
 from flows import BadInput, Flow, Objective, iterate, require_float64, solve
+from flows.types import Scalar
 
 
 class Ladder(NamedTuple):
@@ -43,11 +45,11 @@ def convergence(
     objective: Objective,
     params: Any,
     *,
-    learning_rates: Sequence[float],
-    t1: float,
+    learning_rates: ArrayLike,
+    t1: Scalar,
     norm: str | None = None,
-    flow_start: Callable[[Flow, dict[str, Any], Any], tuple[float, Any]] | None = None,
-    hyper: Callable[[float], dict[str, Any]] | None = None,
+    flow_start: Callable[..., tuple[Any, Any]] | None = None,
+    hyper: Callable[[Any], dict[str, Any]] | None = None,
     tolerance: float = 1e-12,
     **fixed: Any,
 ) -> Ladder:
@@ -84,7 +86,7 @@ def convergence(
         raise BadInput(f'norm is "end", "sup" or "sup_after"; got {norm!r}.')
     x = objective.ravel(params)
     errors = []
-    for eta in learning_rates:
+    for eta in np.asarray(learning_rates, float):
         steps = round(t1 / eta)
         if steps < 1 or abs(steps * eta - t1) > 1e-9 * t1:
             raise BadInput(f"the learning rate {eta} does not divide t1 = {t1}.")

@@ -156,6 +156,14 @@ class Pairing:
         rate = self.hyper["learning_rate"]
         return rate if callable(rate) else None
 
+    def in_precision(self, dtype: Any) -> Pairing:
+        """The same pairing with its numbers in the parameters' own precision."""
+        cast = {
+            k: v if callable(v) else jnp.asarray(v, dtype)
+            for k, v in self.hyper.items()
+        }
+        return Pairing(self.row, cast)
+
     def step_sizes(self, steps: int) -> Any:
         """Time of each step: a number, or shape [steps] under a schedule."""
         if self.schedule is None:

@@ -15,6 +15,7 @@ from flows.progress import bar, compiling
 from flows.ravel import require_finite
 from flows.scheme import Scheme
 from flows.trajectory import Trajectory
+from flows.types import Scalar
 
 _CHUNKS = 20
 
@@ -141,7 +142,7 @@ def iterate(
     *,
     h: Any,
     steps: int | None = None,
-    t0: float = 0.0,
+    t0: Scalar = 0.0,
     noise: Any = None,
     save: Literal["all", "last"] | int = "all",
     progress: bool = False,

@@ -72,13 +72,14 @@ class Effort:
         chunk: samples a call; every call asks for this many.
         top_up: fraction of the sample added while D > delta.
         max_plans: cap, in planned sizes.
-        max_samples: cap in samples, or None.
+        max_samples: cap in samples, or None; a check that would need more comes back
+            undecided at the cap.
     """
 
     chunk: int = 4096
     top_up: float = TOP_UP
     max_plans: int = MAX_PLANS
-    max_samples: int | None = None
+    max_samples: int | None = 2**24
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.max_plans < 1 or self.top_up <= 0:

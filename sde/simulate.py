@@ -68,6 +68,7 @@ def simulate(
     """
     key = as_key(key)
     steps = _steps(t0, t1, h)
+    t0, h = float(t0), float(h)
     _whole("paths", paths)
     noise = noise if noise is not None else Noise()
     y, single = _starts(y0, paths)
@@ -98,9 +99,7 @@ def simulate(
         end = f"interrupted: {done} of {paths} paths finished, {end}"
     times = t0 + h * marks
     failed = np.isfinite(ends)
-    return Ensemble(
-        times, states, failed, ends, process, scheme, float(h), key, end, moments
-    )
+    return Ensemble(times, states, failed, ends, process, scheme, h, key, end, moments)
 
 
 @eqx.filter_jit
@@ -198,7 +197,11 @@ def _all_chunks(run, paths, chunk, name, progress):
 
 def _steps(t0, t1, h) -> int:
     for name, value in (("t0", t0), ("t1", t1), ("h", h)):
-        if np.ndim(value) or not np.isfinite(value):
+        try:
+            good = np.ndim(value) == 0 and bool(np.isfinite(value))
+        except TypeError:
+            good = False
+        if not good:
             raise BadInput(f"{name} is one finite number; got {value!r}.")
     if h <= 0:
         raise BadInput(f"the step size h is positive; got h = {h}.")
@@ -269,7 +272,7 @@ def _check_step(process, scheme, y) -> None:
         out = eqx.filter_eval_shape(one, process, y)
     except BadInput:
         raise
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise BadInput(f"{what}: {error}") from error
 
     same = jax.tree.structure(out) == jax.tree.structure(y) and all(

@@ -1,5 +1,8 @@
 """Strict jax for every test: float64, no silent promotion of dtypes or ranks."""
 
+import pathlib
+import sys
+
 import jax
 
 jax.config.update("jax_enable_x64", True)
@@ -8,8 +11,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from jaxtyping import install_import_hook  # noqa: E402
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
 for package in ("flows", "sde", "discretize", "proofs_check"):
-    install_import_hook(package, "beartype.beartype")
+    install_import_hook(package, "strict.checked")
 
 import matplotlib  # noqa: E402
 

@@ -1,0 +1,40 @@
+"""The catalogue itself: every claim holds at quick effort, in the strict environment."""
+
+import jax
+import pytest
+from proofs_check import Verdict, check, claims
+
+IDS = sorted(claims())
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_claim_holds_and_its_controls_are_caught(name):
+    # optax itself does not live with strict promotion.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        found = check(name)
+    assert found.verdict is Verdict.HOLDS, str(found)
+    assert found.controls, "a claim has at least one negative control"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IDS)
+def test_claim_holds_in_full(name):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        found = check(name, effort="full", seed=1)
+    assert found.verdict is Verdict.HOLDS, str(found)
+
+
+def test_the_catalogue_covers_every_grade_but_certified():
+    grades = {claims()[name].grade for name in IDS}
+    assert {str(g) for g in grades} >= {"proved", "measured", "estimated"}
+    assert len(IDS) >= 15
+    assert {claims()[name].family for name in IDS} >= {"gradient_flow", "spine"}
+
+
+def test_an_unstable_step_names_the_broken_hypothesis():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        table = check("spine.ula-bias", vary={"h": [0.25, 2.1]}, delta=0.1)
+    text = str(table)
+    assert "holds" in text
+    assert "refuted" in text or "error" in text
+    assert "h\\theta < 2" in text
