@@ -202,7 +202,9 @@ class Ensemble:
 
         named = self._stored()
         named = named._asdict() if hasattr(named, "_asdict") else {"state": named}
-        variables = {"nonfinite_time": ("path", np.asarray(self.nonfinite_times))}
+        variables: dict[str, Any] = {
+            "nonfinite_time": ("path", np.asarray(self.nonfinite_times))
+        }
         for name, leaf in named.items():
             axes = ("time", "path", *(f"{name}_{i}" for i in range(leaf.ndim - 2)))
             variables[name] = (axes, np.asarray(leaf))

@@ -74,7 +74,7 @@ class ExactJumps(Scheme):
         return Draw("bits", (2,))
 
     def step(
-        self, dynamics: JumpProcess, t: Any, y: State, h: Any, noise: Any, carry: Any
+        self, dynamics: Any, t: Any, y: State, h: Any, noise: Any, carry: Any
     ) -> Step:
         """Events within [t, t + h], then the flow to t + h."""
         if not isinstance(dynamics, JumpProcess):

@@ -45,10 +45,12 @@ class OrnsteinUhlenbeck(Diffusion):
     """
 
     equation: ClassVar[str] = r"dX = -\theta (X - m)\,dt + \sqrt{2D}\,dB"
-    rate: Array = eqx.field(converter=parameter, metadata={"positive": True})
-    mean: Array = eqx.field(converter=parameter, default=0.0)
+    rate: Array = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\theta"}
+    )
+    mean: Array = eqx.field(converter=parameter, default=0.0, metadata={"symbol": "m"})
     diffusion: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter, default=1.0, metadata={"positive": True, "symbol": "D"}
     )
 
     def __check_init__(self):
@@ -132,7 +134,7 @@ class OverdampedLangevin(Diffusion):
     equation: ClassVar[str] = r"dX = -\nabla f(X)\,dt + \sqrt{2T}\,dB"
     objective: Objective
     temperature: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter, default=1.0, metadata={"positive": True, "symbol": "T"}
     )
 
     def __check_init__(self):
@@ -194,10 +196,12 @@ class UnderdampedLangevin(Diffusion):
     )
     objective: Objective
     friction: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\gamma"},
     )
     temperature: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter, default=1.0, metadata={"positive": True, "symbol": "T"}
     )
 
     def __check_init__(self):

@@ -46,7 +46,7 @@ class MomentSystem:
         names: the variables' names, in the order of the exponents.
         matrix: A, shape [k, k], in 1/time: expressions (an object array) or floats.
         forcing: b, shape [k].
-        exact: whether no float was rounded to a rational on the way.
+        exact: whether every entry is exact (never on the numeric route).
     """
 
     moments: tuple[Moment, ...]
@@ -86,10 +86,10 @@ class MomentSystem:
         """
         if self.symbolic:
             raise BadInput('the entries are expressions: take route="numeric".')
-        values = np.linalg.eigvals(self.matrix)
+        values = np.asarray(np.linalg.eigvals(self.matrix))
         if self.moments[0].label is not None:
             values = np.delete(values, np.argmin(np.abs(values)))
-        return float(np.max(values.real))
+        return float(np.max(np.real(values)))
 
     def stationary(self) -> dict[Moment, Any]:
         """The solution of A m + b = 0 (with labels: of total probability 1).
@@ -301,7 +301,7 @@ def _images_numerically(dynamics, moments, y, degree):
             big = _LEAK * (1 + np.abs(c).max())
             found = zip(powers, c, strict=True)
             images[m] |= {Moment(b, i): v for b, v in found if abs(v) > big}
-    return images, names, True
+    return images, names, False
 
 
 def _evaluate(dynamics, moments, y, points):
@@ -353,7 +353,7 @@ def _solve_exactly(system: MomentSystem) -> list[Any]:
             u for u, m in zip(unknowns, system.moments, strict=True) if not m.degree
         ]
         equations.append(sum(mass) - 1)
-    solutions = list(sympy.linsolve(equations, *unknowns))
+    solutions: Any = list(sympy.linsolve(equations, *unknowns))
     if not solutions or any(s.free_symbols & set(unknowns) for s in solutions[0]):
         raise BadInput("the stationary moment equations have no unique solution.")
     return [sympy.factor(s) for s in solutions[0]]

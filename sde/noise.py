@@ -67,7 +67,7 @@ def as_key(key: Any) -> Array:
         if not 0 <= key < 2**64:
             raise BadInput(f"a whole-number key lies in [0, 2**64); got {key}.")
         words = np.array([int(key) >> 32, int(key) & 0xFFFFFFFF], np.uint32)
-        return jax.random.wrap_key_data(words, impl="threefry2x32")
+        return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
     dtype = getattr(key, "dtype", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         data = jax.random.key_data(key)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from flows.dynamics import Flow, State, TestFunction, directional
 from flows.errors import BadInput
 from flows.objective import Objective
-from sde._checks import parameter, require_positive
+from sde._checks import is_concrete, parameter, require_positive
 from sde.laws import Finite, Law
 from sde.noise import uniforms
 
@@ -175,7 +175,9 @@ class SwitchingGradient(LabelSwitching):
 
     equation: ClassVar[str] = r"\dot x = -\nabla f_{I(t)}(x)"
     objectives: tuple[Objective, ...]
-    rate: Array = eqx.field(converter=parameter, metadata={"positive": True})
+    rate: Array = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\gamma"}
+    )
     convention: str = eqx.field(static=True, default="never_repeat")
 
     def __check_init__(self):
@@ -219,12 +221,16 @@ class SwitchingQuadratic(LabelSwitching):
     """
 
     equation: ClassVar[str] = r"\dot x = -\kappa\,(x - a_{I(t)})"
-    centres: Array = eqx.field(converter=parameter)
+    centres: Array = eqx.field(converter=parameter, metadata={"symbol": "a"})
     curvature: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\kappa"},
     )
     rate: Array = eqx.field(
-        converter=parameter, default=1.0, metadata={"positive": True}
+        converter=parameter,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\gamma"},
     )
     convention: str = eqx.field(static=True, default="never_repeat")
 
@@ -233,9 +239,8 @@ class SwitchingQuadratic(LabelSwitching):
             raise BadInput(
                 f"centres have shape [N, n], one row a label; got {self.centres.shape}."
             )
-        if not isinstance(self.centres, jax.core.Tracer):
-            if not np.all(np.isfinite(np.asarray(self.centres))):
-                raise BadInput("the centres are finite.")
+        if is_concrete(self.centres) and not np.all(np.isfinite(self.centres)):
+            raise BadInput(f"the centres are finite; got {self.centres}.")
         require_positive("curvature", self.curvature)
         _check_switching(self)
 
