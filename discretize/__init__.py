@@ -17,6 +17,8 @@ from discretize.modified import ModifiedFlow as ModifiedFlow
 from discretize.modified import modified_terms as modified_terms
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
+from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
+from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
 from discretize.order_fit import OrderFit as OrderFit
 from discretize.order_fit import fit_order as fit_order
 from discretize.proof import prove as prove
@@ -24,6 +26,7 @@ from discretize.rows import ADAM as ADAM
 from discretize.rows import HEAVY_BALL as HEAVY_BALL
 from discretize.rows import RMSPROP as RMSPROP
 from discretize.rows import ROWS as ROWS
+from discretize.rows import SCALAR_RMSPROP as SCALAR_RMSPROP
 from discretize.rows import SGD as SGD
 from discretize.rows import correspondences as correspondences
 from discretize.schemes import BAOAB as BAOAB

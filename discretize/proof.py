@@ -96,17 +96,23 @@ def prove(row: Correspondence) -> Any:
     Raises:
         BadInput: the row does not claim exactness.
     """
-    import sympy
-
-    from flows.symbolic import IdentityResult, equal_symbolically, trace
+    from flows.symbolic import (
+        IdentityResult,
+        equal_symbolically,
+        symbol_vector,
+        trace,
+    )
 
     if not isinstance(row.relation, Exact):
         raise BadInput(f"{row.name} claims {row.relation}, not exactness.")
     names = (*row.required, *row.defaults)
     hyper = {n: _symbol(n) for n in names}
-    x = np.array([sympy.Symbol("x0", real=True)], dtype=object)
-    g = np.array([[sympy.Symbol(f"g{k}", real=True)] for k in range(2)], dtype=object)
-    c = np.array([[sympy.Symbol(f"H{k}", real=True)] for k in range(2)], dtype=object)
+    # Two coordinates, so that a norm over all of them is told from an entry.
+    x, n = symbol_vector("x", 2), 2
+    g, c = (
+        np.array([symbol_vector(f"{name}{k}", n) for k in range(2)], dtype=object)
+        for name in ("g", "H")
+    )
     traced = trace(lambda hp, x, g, c: two_steps(row, hp, x, g, c), hyper, x, g, c)
     optimiser, scheme = (np.concatenate(side) for side in traced.value)
     if not traced.exact:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 
 from discretize.correspondence import Correspondence, Exact, Order
+from discretize.optimizers import scalar_rmsprop
 from discretize.schemes import EXACT_EMA, Euler, Splitting
 from flows import (
     AdamFlow,
@@ -157,18 +159,25 @@ def _rmsprop_flow(objective, hyper):
     return RMSPropFlow(objective, _memory(hyper, "decay"), jnp.asarray(hyper["eps"]))
 
 
+def _scalar_rmsprop_flow(objective, hyper):
+    memory, eps = _memory(hyper, "decay"), jnp.asarray(hyper["eps"])
+    return RMSPropFlow(objective, memory, eps, scalar=True)
+
+
+_RMS_HYPER = ("decay", "eps", "initial_scale")
+
+
 def _rmsprop(hyper):
-    return optax.rmsprop(
-        hyper["learning_rate"],
-        decay=hyper["decay"],
-        eps=hyper["eps"],
-        initial_scale=hyper["initial_scale"],
-    )
+    return optax.rmsprop(hyper["learning_rate"], **{n: hyper[n] for n in _RMS_HYPER})
+
+
+def _scalar_rmsprop(hyper):
+    return scalar_rmsprop(hyper["learning_rate"], **{n: hyper[n] for n in _RMS_HYPER})
 
 
 def _rmsprop_state(dynamics, hyper, x):
-    del dynamics
-    return RMSPropState(x, jnp.full_like(x, hyper["initial_scale"]))
+    square = dynamics.square(x)  # for its shape: one a coordinate, or one for all
+    return RMSPropState(x, jnp.full_like(square, hyper["initial_scale"]))
 
 
 def _rmsprop_start(dynamics, hyper, x):
@@ -196,7 +205,21 @@ RMSPROP = Correspondence(
 )
 """RMSProp is the exact-EMA Lie splitting of its flow, with Euler on the position."""
 
-ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP)
+SCALAR_RMSPROP = dataclasses.replace(
+    RMSPROP,
+    name="scalar_rmsprop",
+    dynamics=_scalar_rmsprop_flow,
+    optimizer=_scalar_rmsprop,
+    conventions=(
+        "time of a step: η; memory τ = -η / ln β",
+        "eps inside the root, no bias correction",
+        "one ν for all parameters, from initial_scale; the position sees the new ν",
+    ),
+    source="Cohen et al., arXiv 2410.24206",
+)
+"""Scalar RMSProp (of this package) is the exact-EMA splitting of its flow."""
+
+ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP)
 
 
 def correspondences() -> Any:

@@ -23,10 +23,10 @@ class AdamState(NamedTuple):
 
 
 class RMSPropState(NamedTuple):
-    """x and v, each of shape [n]."""
+    """x of shape [n], and v of shape [n] or (one for all coordinates) [1]."""
 
     position: Float[Array, " n"]
-    second_moment: Float[Array, " n"]
+    second_moment: Float[Array, " m"]
 
 
 def _ema(old, new, h, tau):
@@ -118,7 +118,7 @@ class AdamMoments(Part):
         return full._replace(position=jnp.zeros_like(y.position))
 
     def exact(self, t, y: AdamState, h, noise=None) -> AdamState:
-        """M ← e^{-h/τ₁} m + (1 - e^{-h/τ₁}) ∇f(x), likewise v with ∇f(x)²."""
+        """Exactly m ← e^{-h/τ₁} m + (1 - e^{-h/τ₁}) ∇f(x), likewise v with ∇f(x)²."""
         del t, noise
         g = self.flow.objective.gradient(y.position)
         return AdamState(
@@ -171,6 +171,9 @@ class RMSPropFlow(Flow):
 
         x' = -∇f(x)/√(v + ε)   (or /(√v + ε)),   v' = (∇f(x)² - v)/τ,   v(0) = v₀.
 
+    Scalar RMSProp (`scalar=True`) keeps one v for all coordinates, with |∇f(x)|² in
+    place of the entries' squares.
+
     State: `RMSPropState`. Unit of time: a step with learning rate η takes η, and its
     retention factor is β = e^{-η/τ}. No bias correction.
 
@@ -178,13 +181,16 @@ class RMSPropFlow(Flow):
     moves x with v frozen; it is nonlinear, has no exact map, and is stepped by an inner
     scheme. The word EMA(h) X(h) with explicit Euler inside is optax.rmsprop, exactly.
 
-    Reference: da Silva and Gazeau, JMLR 21 (2020), arXiv 1810.13108 (general system).
+    Reference: da Silva and Gazeau, JMLR 21 (2020), arXiv 1810.13108 (general system);
+    Cohen, Damian, Talwalkar, Kolter and Lee, "Understanding Optimization in Deep
+    Learning with Central Flows", 2024, arXiv 2410.24206 (scalar RMSProp).
 
     Attributes:
         objective: f.
         tau: memory of the second moment (time).
         eps: ε (gradient units squared inside the root, gradient units outside).
         eps_in_sqrt: whether ε stands inside the root (optax's default).
+        scalar: whether one second moment of shape [1] serves all coordinates.
     """
 
     equation: ClassVar[str] = (
@@ -199,8 +205,13 @@ class RMSPropFlow(Flow):
         converter=parameter, metadata={"nonnegative": True, "symbol": r"\epsilon"}
     )
     eps_in_sqrt: bool = eqx.field(static=True, default=True)
+    scalar: bool = eqx.field(static=True, default=False)
 
-    def scale(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
+    def square(self, g: Float[Array, " n"]) -> Float[Array, " m"]:
+        """What v averages: the squares of the gradient's entries, or their sum."""
+        return jnp.sum(g**2)[None] if self.scalar else g**2
+
+    def scale(self, v: Float[Array, " m"]) -> Float[Array, " m"]:
         """The denominator, √(v + ε) or √v + ε."""
         return _root(v, self.eps) if self.eps_in_sqrt else _root(v) + self.eps
 
@@ -209,7 +220,7 @@ class RMSPropFlow(Flow):
         del t
         g = self.objective.gradient(y.position)
         v = y.second_moment
-        return RMSPropState(-g / self.scale(v), (g**2 - v) / self.tau)
+        return RMSPropState(-g / self.scale(v), (self.square(g) - v) / self.tau)
 
     def parts(self) -> dict[str, Part]:
         """Parts "EMA" (second moment and clock) and "X" (position)."""
@@ -228,10 +239,10 @@ class RMSPropMoment(Part):
         return full._replace(position=jnp.zeros_like(y.position))
 
     def exact(self, t, y: RMSPropState, h, noise=None) -> RMSPropState:
-        """V ← e^{-h/τ} v + (1 - e^{-h/τ}) ∇f(x)²."""
+        """Exactly v ← e^{-h/τ} v + (1 - e^{-h/τ}) ∇f(x)²."""
         del t, noise
         g = self.flow.objective.gradient(y.position)
-        v = _ema(y.second_moment, g**2, h, self.flow.tau)
+        v = _ema(y.second_moment, self.flow.square(g), h, self.flow.tau)
         return y._replace(second_moment=v)
 
 
@@ -244,4 +255,4 @@ class RMSPropPosition(Part):
     def vector_field(self, t, y: RMSPropState) -> RMSPropState:
         """(x', 0)."""
         full = self.flow.vector_field(t, y)
-        return full._replace(second_moment=jnp.zeros_like(y.position))
+        return full._replace(second_moment=jnp.zeros_like(y.second_moment))

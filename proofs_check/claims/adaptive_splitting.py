@@ -7,7 +7,15 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from discretize import ADAM, RMSPROP, SemiImplicitEuler, Splitting, convergence, prove
+from discretize import (
+    ADAM,
+    RMSPROP,
+    SCALAR_RMSPROP,
+    SemiImplicitEuler,
+    Splitting,
+    convergence,
+    prove,
+)
 from discretize.schemes import Euler
 from flows.problems import wavy
 from proofs_check import decide
@@ -31,6 +39,14 @@ DA_SILVA = Source(
     year=2020,
     arxiv="1810.13108",
     location="the system; that RMSProp is its splitting is derived here",
+)
+COHEN = Source(
+    title="Understanding Optimization in Deep Learning with Central Flows",
+    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
+    "Jason D. Lee",
+    year=2024,
+    arxiv="2410.24206",
+    location="the optimiser; that it is a splitting is derived here",
 )
 
 
@@ -111,6 +127,27 @@ def _(ctx: Context) -> Evidence:
 @rmsprop.control("digits, the scheme at η (1 + 1/1000)")
 def _(ctx: Context) -> Evidence:
     return exact_on_digits(ctx, RMSPROP, 1e-3, wrong=1.001, eps=0.01)
+
+
+@claim(
+    "spine.scalar-rmsprop-is-a-splitting",
+    title="Scalar RMSProp is the exact-EMA Lie splitting of its flow",
+    source=COHEN,
+    statement=r"\nu \leftarrow \beta\nu + (1-\beta)|\nabla f|^2,\quad"
+    r" x \leftarrow x - \eta \nabla f/\sqrt{\nu+\epsilon}"
+    r"\;=\; \Phi^{X}_{\eta}\circ e^{\eta L_{EMA}}",
+    hypotheses=(r"$0 < \beta < 1$",),
+    grade="proved",
+)
+def scalar_rmsprop(ctx: Context) -> Evidence:
+    """Both traced for two steps in two coordinates, everything a symbol."""
+    return decide.identity(prove(SCALAR_RMSPROP), name="scalar_rmsprop = EMA, X")
+
+
+@scalar_rmsprop.control("the flow with one second moment a coordinate")
+def _(ctx: Context) -> Evidence:
+    row = dataclasses.replace(SCALAR_RMSPROP, dynamics=RMSPROP.dynamics)
+    return decide.identity(prove(row), name="scalar_rmsprop = EMA, X")
 
 
 @claim(
