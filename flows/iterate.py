@@ -12,10 +12,10 @@ import numpy as np
 from flows.dynamics import Dynamics, State
 from flows.errors import BadInput, NonFiniteState
 from flows.progress import bar, compiling
-from flows.ravel import require_finite
+from flows.ravel import as_array, require_finite
 from flows.scheme import Scheme
 from flows.trajectory import Trajectory
-from flows.types import Scalar
+from flows.types import Scalar, is_traced
 
 _CHUNKS = 20
 
@@ -176,13 +176,13 @@ def iterate(
     """
     steps = _step_sizes(h, steps, save)
     leaves = jax.tree.leaves((h, t0, y0, dynamics, scheme, noise))
-    traced = any(isinstance(a, jax.core.Tracer) for a in leaves)
+    traced = is_traced(leaves)
     require_finite(y0, "the start")
     carry = scheme.init(dynamics, t0, y0)
     _check_noise(scheme, dynamics, y0, noise, steps)
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
-    h, t0 = _number(h, dtype), _number(t0, dtype)
+    h, t0 = as_array(h, dtype), as_array(t0, dtype)
     ts = None if h.ndim == 0 else _times(t0, h, steps)
     keep = {"all": 1, "last": steps}.get(save, save)  # pyright: ignore
     loop = (np.asarray(0), y0, carry)
@@ -212,7 +212,7 @@ def iterate(
         raise
     end = f"{done} steps" if done == steps else f"interrupted after {done} steps"
     run_ = Trajectory(times, states, dynamics, aux, end, {"steps": done})
-    if isinstance(finite, jax.core.Tracer) or finite:
+    if is_traced(finite) or finite:
         return run_
     ts, hs = _times(t0, h, steps), jnp.broadcast_to(h, (steps,))
     bad = int(_first_bad(scheme, dynamics, y0, carry, ts, hs, noise))
@@ -235,12 +235,6 @@ def _diverged(run: Trajectory, bad: int, time: float, throw: bool) -> Trajectory
     return Trajectory(*cut, run.dynamics, aux, f"diverged: {text}", {"steps": bad})
 
 
-def _number(a, dtype):
-    """`a` as an array of this dtype; numpy's, which is made in no time."""
-    traced = isinstance(a, jax.core.Tracer)
-    return jnp.asarray(a, dtype) if traced else np.asarray(a, dtype)
-
-
 def _times(t0, hs, steps):
     if hs.ndim == 0:
         return t0 + hs * jnp.arange(steps + 1, dtype=hs.dtype)
@@ -248,7 +242,7 @@ def _times(t0, hs, steps):
 
 
 def _step_sizes(h, steps, save) -> int:
-    traced = any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(h))
+    traced = is_traced(h)
     shape = jnp.shape(h)
     if len(shape) > 1:
         raise BadInput(f"h is one step size or a vector of them; got shape {shape}.")

@@ -13,9 +13,9 @@ import numpy as np
 from flows.dynamics import Flow, State
 from flows.errors import BadInput, NonFiniteState, SolveFailed
 from flows.progress import bar, compiling
-from flows.ravel import require_finite
+from flows.ravel import as_array, require_finite
 from flows.trajectory import Trajectory
-from flows.types import Scalar
+from flows.types import Scalar, is_traced
 
 _SEGMENTS = 20
 
@@ -104,7 +104,7 @@ def solve(
     """
     y0, dtype = _start(flow, y0)
     _check_times(t0, t1)
-    t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
+    t0, t1 = as_array(t0, dtype), as_array(t1, dtype)
     saveat = _saveat(saveat, t0, t1)
     if dt0 is None and isinstance(stepsize_controller, diffrax.ConstantStepSize):
         raise BadInput("a constant step size needs dt0=<the step>.")
@@ -113,7 +113,7 @@ def solve(
     if adjoint is not None:
         options["adjoint"] = adjoint
     if dt0 is not None:
-        dt0 = jnp.asarray(dt0, dtype)  # pyright: ignore
+        dt0 = as_array(dt0, dtype)  # pyright: ignore
     arguments = (solver or diffrax.Tsit5(), controller, saveat, options)
     what = f"solve of {type(flow).__name__}"
     traced = _is_traced((flow, y0, t0, t1, dt0, arguments))
@@ -127,7 +127,7 @@ def solve(
 
 
 def _is_traced(tree) -> bool:
-    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(tree))
+    return is_traced(tree)
 
 
 def _blows_up(flow, t, y, span) -> bool:
@@ -192,9 +192,7 @@ def _controller(controller, dtype):
         controller = diffrax.PIDController(rtol=rtol, atol=atol)
     if isinstance(controller, diffrax.PIDController):
         # Tolerances as data: python floats would be compiled in.
-        values = tuple(
-            jnp.asarray(v, dtype) for v in (controller.rtol, controller.atol)
-        )
+        values = tuple(as_array(v, dtype) for v in (controller.rtol, controller.atol))
         controller = eqx.tree_at(lambda c: (c.rtol, c.atol), controller, values)
     return controller
 
@@ -232,7 +230,7 @@ def _check_times(t0, t1) -> None:
 def _saveat(saveat, t0, t1) -> diffrax.SaveAt:
     """The default of 101 times, or the given one with its times looked at."""
     if saveat is None:
-        grid = jnp.linspace(0, 1, 101, dtype=t0.dtype)
+        grid = np.linspace(0, 1, 101, dtype=t0.dtype)
         return diffrax.SaveAt(ts=t0 + (t1 - t0) * grid)
     if not isinstance(saveat.subs, diffrax.SubSaveAt | None):
         raise BadInput("a trajectory has one list of times: a `saveat` without `subs`.")
