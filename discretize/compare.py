@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,12 +83,15 @@ def compare(
             being within every known limit.
     """
     x = objective.ravel(params)
-    params = objective.params(x)
+    # optax steps on arrays; an equinox module's functions stay with the objective.
+    params = eqx.filter(objective.params(x), eqx.is_array)
     unstable = False
     if isinstance(optimizer, Pairing):
         if dynamics is not None or clock is not None or start is not None:
             raise BadInput("a row of the table brings its dynamics, clock and start.")
         optimizer = optimizer.in_precision(x.dtype)
+        if flow:
+            _check_memory(optimizer)
         unstable = _check_limit(
             objective, optimizer, x, allow_unstable, check_sharpness
         )
@@ -113,7 +117,7 @@ def compare(
         throw=False,
     )
     if discrete.end.startswith("diverged") and not (unstable or allow_unstable):
-        _refuse_divergence(label, discrete)
+        _refuse_divergence(label, discrete, hs)
     outcome = _outcome(discrete, objective, unstable)
     beside = None
     if flow and discrete.times.size > 1:
@@ -195,9 +199,20 @@ def _check_limit(objective, pairing, x, allow, measure) -> bool:
     return False
 
 
-def _refuse_divergence(label: str, discrete: Trajectory) -> None:
+def _check_memory(pairing: Pairing) -> None:
+    """Refuse a flow whose memory is 0, which a retention factor 0 means."""
+    none = [k for k in ("b1", "b2", "decay") if pairing.hyper.get(k, 1) == 0]
+    if none:
+        raise BadInput(
+            f"{pairing}: {', '.join(none)} = 0 is a memory of time 0, and the flow "
+            "divides by it. flow=False compares with the scheme alone."
+        )
+
+
+def _refuse_divergence(label: str, discrete: Trajectory, hs: Any) -> None:
     step = discrete.times.size
-    time = float(2 * discrete.times[-1] - discrete.times[-2]) if step > 1 else 0.0
+    last = hs if np.ndim(hs) == 0 else hs[step - 1]
+    time = float(discrete.times[-1]) + float(last)
     raise NonFiniteState(
         f"{label} is no longer finite after step {step}. Try a smaller learning rate; "
         "allow_unstable=True returns the finite part.",

@@ -102,7 +102,8 @@ class Comparison:
 
     def params_at(self, t: Scalar) -> Any:
         """The optimiser's parameters at time t_k = t, in the user's own pytree."""
-        return self.discrete.state_at(t)
+        state = self.discrete.state_at(t)
+        return self.objective.params(self.discrete.dynamics.position(state))
 
     def plot(self, ax: Any = None) -> Any:
         """Loss of the optimiser (dots) and of the flow (line) against time.

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from flows import BadInput, Dynamics, Objective, Scheme
+from flows.types import is_traced
 
 Hyper = Mapping[str, Any]
 
@@ -118,7 +119,7 @@ class Correspondence:
             )
         values = {**self.defaults, **hyper}
         for key, value in values.items():
-            if not callable(value):
+            if not (callable(value) and key == "learning_rate"):
                 _check_range(self.name, key, value)
                 values[key] = jnp.asarray(value, jnp.asarray(0.0).dtype)
         return Pairing(self, values)
@@ -128,12 +129,15 @@ class Correspondence:
 
 
 def _check_range(row: str, key: str, value: Any) -> None:
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return
     number = np.asarray(value, dtype=object)
     if number.shape != ():
         raise BadInput(f"{row}: {key} is one number; got shape {number.shape}.")
-    value = float(value)
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{row}: {key} is one number; got {value!r}.") from None
     fraction = key in ("momentum", "b1", "b2", "decay")
     positive = key == "learning_rate"
     good = np.isfinite(value) and value >= 0

@@ -65,7 +65,7 @@ class OptaxStep(Scheme):
     hyper: Any
 
     def init(self, dynamics: Any, t: Any, y: Any) -> Any:
-        """optax's own initial state."""
+        """Optax's own initial state."""
         del dynamics, t
         return self.build(self.hyper).init(y)
 

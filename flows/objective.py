@@ -166,7 +166,11 @@ class LossObjective(Objective):
         return self.loss_of(self.unravel(x), batch)
 
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
-        """The loss at a parameter pytree, on the data rows `batch` where given."""
+        """The loss at a parameter pytree, on the data rows `batch` where given.
+
+        Static leaves may be missing: an optimiser steps on the arrays alone.
+        """
+        params = self.unravel.complete(params)
         if self.data is None:
             if batch is not None:
                 raise BadInput("this loss has no data to batch.")
