@@ -126,7 +126,9 @@ def compare(
     if isinstance(optimizer, Pairing) and optimizer.row.scheme is not None:
         done = discrete.times.size - 1
         initial = optimizer.row.scheme_start(model, optimizer.hyper, x)
-        part = hs if jnp.ndim(hs) == 0 else hs[:done]
+        part: Any = hs
+        if jnp.ndim(part):
+            part = part[:done]
         if done:
             scheme = iterate(
                 optimizer.row.scheme, model, initial, h=part, steps=done, throw=False

@@ -16,7 +16,7 @@ from discretize.compare import compare
 from discretize.correspondence import Correspondence, Order
 from discretize.optimiser import OptaxStep, Training
 from discretize.order_fit import OrderFit, fit_order
-from flows import BadInput, Flow, Objective, iterate, require_float64, solve
+from flows import BadInput, Objective, iterate, require_float64, solve
 from flows.types import Scalar
 
 
@@ -80,6 +80,7 @@ def convergence(
         PrecisionError: float64 is off.
     """
     require_float64("an order of convergence")
+    t1 = float(t1)
     relation = row.flow_order
     norm = norm or relation.norm
     if norm not in ("end", "sup", "sup_after"):

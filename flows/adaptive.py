@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows.dynamics import Flow, Part, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
+from flows.types import is_traced
 
 
 class AdamState(NamedTuple):
@@ -34,7 +34,7 @@ def _ema(old, new, h, tau):
     return jnp.exp(-h / tau) * old - jnp.expm1(-h / tau) * new
 
 
-def _root(v, eps=0.0):
+def _root(v, eps: Any = 0.0):
     """√(v + ε), with v kept non-negative: Runge-Kutta stages may undershoot 0."""
     return jnp.sqrt(jnp.maximum(v, 0.0) + eps)
 
@@ -158,7 +158,7 @@ def adam_start(
     Raises:
         BadInput: t is not positive.
     """
-    if not isinstance(t, jax.core.Tracer) and not t > 0:
+    if not is_traced(t) and not t > 0:
         raise BadInput(f"Adam's flow starts at a positive time; got t = {t}.")
     g = flow.objective.gradient(x)
     zero = jnp.zeros_like(x)

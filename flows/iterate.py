@@ -230,9 +230,10 @@ def _diverged(run: Trajectory, bad: int, time: float, throw: bool) -> Trajectory
             step=bad + 1,
         )
     kept = int(np.sum(np.asarray(run.times) < time - 1e-12 * abs(time)))
-    cut = jax.tree.map(lambda a: a[:kept], (run.times, run.states))
+    times, states = jax.tree.map(lambda a: a[:kept], (run.times, run.states))
     aux = jax.tree.map(lambda a: a[: kept - 1], run.aux)
-    return Trajectory(*cut, run.dynamics, aux, f"diverged: {text}", {"steps": bad})
+    end = f"diverged: {text}"
+    return Trajectory(times, states, run.dynamics, aux, end, {"steps": bad})
 
 
 def _times(t0, hs, steps):

@@ -85,7 +85,7 @@ def sharpness(objective: Any, x: Any, *, tolerance: float = 1e-8) -> Sharpness:
             return Sharpness(0.0, start / np.linalg.norm(start), 0.0, count)
         operator = LinearOperator((n, n), matvec=product, dtype=float)  # pyright: ignore
         try:
-            values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance)
+            values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance)  # pyright: ignore
         except ArpackError as error:
             raise BadInput(f"Lanczos did not converge: {error}") from None
         value, vector = float(values[0]), vectors[:, 0]

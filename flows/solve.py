@@ -46,8 +46,10 @@ def _solve(flow, y0, t0, t1, dt0, solver, controller, saveat, options, resume):
         **options,
         **resume,
     )
-    ts, ys = (None, None) if asked is None else (sol.ts[1], sol.ys[1])
-    last = jax.tree.map(lambda a: a[-1], (sol.ts[0], sol.ys[0]))
+    times: Any = sol.ts
+    states: Any = sol.ys
+    ts, ys = (None, None) if asked is None else (times[1], states[1])
+    last = jax.tree.map(lambda a: a[-1], (times[0], states[0]))
     return eqx.tree_at(lambda s: (s.ts, s.ys), sol, (ts, ys)), *last
 
 

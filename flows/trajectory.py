@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from flows.dynamics import Dynamics
 from flows.errors import BadInput
-from flows.types import Scalar
+from flows.types import Scalar, is_traced
 
 
 @eqx.filter_jit
@@ -127,7 +127,7 @@ class Trajectory(eqx.Module):
 
     def __repr__(self) -> str:
         name = type(self.dynamics).__name__
-        if isinstance(self.times, jax.core.Tracer):
+        if is_traced(self.times):
             return f"Trajectory({name}, traced)"
         t = np.asarray(self.times)
         if t.ndim > 1:

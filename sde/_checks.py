@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
 from flows.errors import BadInput
+from flows.types import is_traced
 
 
 def parameter(value: Any) -> Any:
@@ -38,7 +38,7 @@ def require_positive(name: str, value: Any, *, zero: bool = False) -> None:
     Raises:
         BadInput: not positive (or not finite).
     """
-    if isinstance(value, jax.core.Tracer) or np.asarray(value).dtype == object:
+    if is_traced(value) or np.asarray(value).dtype == object:
         return
     numbers = np.asarray(value)
     good = numbers >= 0 if zero else numbers > 0
@@ -50,6 +50,6 @@ def require_positive(name: str, value: Any, *, zero: bool = False) -> None:
 def is_concrete(*values: Any) -> bool:
     """Whether no leaf is a tracer or a symbol, so that numbers can be looked at."""
     return not any(
-        isinstance(leaf, jax.core.Tracer) or np.asarray(leaf).dtype == object
+        is_traced(leaf) or np.asarray(leaf).dtype == object
         for leaf in jax.tree.leaves(values)
     )

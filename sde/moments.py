@@ -157,10 +157,17 @@ def generator_images(
     With labels, L(y^α 1{label = j}) is given by its monomials y^β 1{label = i}.
 
     Raises:
-        BadInput: an image that is no polynomial.
+        BadInput: an image that is no polynomial, or a trace that is not exact (a float
+            that stands for no simple rational).
     """
     moments = _moments(dynamics, degree, y, constants=True)
-    return _images_exactly(dynamics, moments, y, degree)[0]
+    images, _, exact = _images_exactly(dynamics, moments, y, degree)
+    if not exact:
+        raise BadInput(
+            f"the generator of {type(dynamics).__name__} holds floats that stand for "
+            "no simple rational, so nothing exact follows: give symbols or fractions."
+        )
+    return images
 
 
 def _floats(y: State) -> list[Any]:

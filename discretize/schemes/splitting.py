@@ -28,8 +28,8 @@ def parse(word: str) -> tuple[Letter, ...]:
             letters.append((pieces[0], weight))
         except (IndexError, ValueError, ZeroDivisionError):
             raise BadInput(
-                f"cannot read {token!r} in the word {word!r}; a letter is the name of a "
-                'part and a fraction of the step, as in "B 1/2, A 1/2, O, A 1/2, B 1/2".'
+                f"cannot read {token!r} in the word {word!r}; a letter is a part's "
+                'name and a fraction of the step: "B 1/2, A 1/2, O, A 1/2, B 1/2".'
             ) from None
     return tuple(letters)
 

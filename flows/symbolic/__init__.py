@@ -17,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flows.errors import BadInput
 from flows.symbolic.results import IdentityResult, Trace
 
 __all__ = [
     "IdentityResult",
     "Trace",
     "equal_symbolically",
+    "exactly",
     "latex",
     "latex_of",
     "numerically",
@@ -65,6 +67,19 @@ def symbolically(fn: Callable[..., Any], *args: Any, unroll: int = 64) -> Any:
         BadInput: a symbol came in by closure, or is declared not real.
     """
     return trace(fn, *args, unroll=unroll).value
+
+
+def exactly(fn: Callable[..., Any], *args: Any, unroll: int = 64) -> Any:
+    """`symbolically` for proofs: an inexact trace is refused.
+
+    Raises:
+        BadInput: a float was met that stands for no simple rational, or something was
+            evaluated in floating point; the message says what.
+    """
+    found = trace(fn, *args, unroll=unroll)
+    if not found.exact:
+        raise BadInput(f"no proof may rest on this trace: {'; '.join(found.notes)}.")
+    return found.value
 
 
 def trace(fn: Callable[..., Any], *args: Any, unroll: int = 64) -> Trace:

@@ -212,7 +212,7 @@ def _reduce(interpreter: Any, eqn: Any, a: Any) -> Any:
     return _along(eqn.params["axes"], _REDUCTIONS[eqn.primitive.name], a)
 
 
-def _along(axes: Sequence[int], combine: Callable[..., Any], a: Any) -> np.ndarray:
+def _along(axes: Sequence[Any], combine: Callable[..., Any], a: Any) -> np.ndarray:
     """Combine the entries along some axes."""
     kept = [k for k in range(a.ndim) if k not in axes]
     shape = tuple(a.shape[k] for k in kept)

@@ -10,7 +10,7 @@ import numpy as np
 from discretize import Euler, ModifiedFlow, modified_terms
 from flows import Flow, GradientFlow, iterate, solve
 from flows.problems import taylor_polynomial, wavy
-from flows.symbolic import equal_symbolically, symbolically, symbols_like
+from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
@@ -77,7 +77,7 @@ def _terms(indices, first=1.0) -> Evidence:
             [fields[j - 1](0.0, x) - closed_form(f, j, x, first) for j in indices]
         )
 
-    found = symbolically(difference, polynomial)
+    found = exactly(difference, polynomial)
     zero = np.zeros(found.shape, dtype=int).astype(object)
     names = ", ".join(f"f_{j}" for j in indices)
     return decide.identity(equal_symbolically(found, zero), name=names)

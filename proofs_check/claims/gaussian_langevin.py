@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
@@ -12,8 +13,8 @@ from discretize import BAOAB, Euler, Splitting, local_defect, splitting_defect
 from flows.problems import quadratic
 from flows.symbolic import (
     equal_symbolically,
+    exactly,
     symbol_vector,
-    symbolically,
     symbols_like,
 )
 from proofs_check import decide
@@ -99,9 +100,7 @@ def _(ctx: Context) -> Evidence:
 
         return model.adjoint(density)(0.0, y)
 
-    found = equal_symbolically(
-        symbolically(flux, _ornstein(), symbol_vector("x", 1)), 0
-    )
+    found = equal_symbolically(exactly(flux, _ornstein(), symbol_vector("x", 1)), 0)
     return decide.identity(found, name="L* exp(-θ(x-m)²/2D) = 0")
 
 
@@ -165,7 +164,7 @@ def _(ctx: Context) -> Evidence:
     def step(model, x, h, xi):
         return Euler().step(model, 0.0, x, h, xi, None).y
 
-    (new,) = symbolically(step, model, x, h, xi)
+    (new,) = exactly(step, model, x, h, xi)
     v = model.diffusion / model.rate / (1 - h * model.rate / 2)
     second = _second_moment(new, new, {x[0]: v, xi[0]: 1})
     return decide.identity(equal_symbolically(second, v), name="E X₁² = E X₀² = v")
@@ -194,7 +193,7 @@ def _baoab_moments(word: Splitting):
         noise = [xi if name == "O" else None for name, _ in word.word]
         return word.step(model, 0.0, y, h, noise, None).y
 
-    new = symbolically(step, model, state, h, xi)
+    new = exactly(step, model, state, h, xi)
     x, v = new.position[0], new.velocity[0]
     wide = {"x": temperature / k, "v": temperature * (1 - h**2 * k / 4)}
     variances = {state.position[0]: wide["x"], state.velocity[0]: wide["v"], xi[0]: 1}
@@ -287,8 +286,11 @@ def _defects(by_maps: Splitting, by_generators: Splitting) -> Evidence:
         return (y.position * y.velocity + y.position**2)[0]
 
     series = local_defect(by_maps, model, phi, y, 3)
-    products = splitting_defect(by_generators, model, phi, y, 3)
-    orders = sorted({*series, *products}, key=float)
+    products = {
+        Fraction(k): c
+        for k, c in splitting_defect(by_generators, model, phi, y, 3).items()
+    }
+    orders = sorted({*series, *products})
     left = np.array([series.get(o, 0) for o in orders] or [0], dtype=object)
     right = np.array([products.get(o, 0) for o in orders] or [0], dtype=object)
     found = equal_symbolically(left, right)

@@ -10,7 +10,7 @@ import numpy as np
 from discretize import HEAVY_BALL, convergence
 from flows import ModifiedHeavyBallFlow
 from flows.problems import quadratic, wavy
-from flows.symbolic import equal_symbolically, symbolically
+from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
@@ -109,7 +109,7 @@ def _rate(bend) -> Evidence:
         flow = ModifiedHeavyBallFlow(objective, eta, beta)
         return flow.vector_field(0.0, jnp.ones(1))[0]
 
-    rate = symbolically(field, eta, beta, lam)
+    rate = exactly(field, eta, beta, lam)
     # The slow root is 1 at η = 0; its derivatives follow from the equation itself.
     r, b = sympy.Function("r")(eta), beta
     equation = r**2 - (1 + b - eta * lam) * r + b

@@ -34,7 +34,7 @@ CENTRES = np.array([[1.0], [-1.0]])
 
 def _symbolic(convention: str = "never_repeat") -> SwitchingQuadratic:
     """κ/2 (x ∓ 1)² with symbols for κ and γ, and numbers for the centres."""
-    process = SwitchingQuadratic(CENTRES, convention=convention)
+    process = SwitchingQuadratic(centres=CENTRES, convention=convention)
     like = symbols_like(process)
     return eqx.tree_at(
         lambda p: (p.curvature, p.rate), process, (like.curvature, like.rate)
@@ -106,7 +106,7 @@ def _law(ctx: Context, convention: str) -> Evidence:
     rate = float(ctx.parameters["rate"])
     n = decide.law_sample_size(ctx.delta)
     process = SwitchingQuadratic(
-        CENTRES, curvature=1.0, rate=rate, convention=convention
+        centres=CENTRES, curvature=1.0, rate=rate, convention=convention
     )
     labels = ctx.rng("labels").integers(0, 2, n)
     start = SwitchingState(1.0 - 2.0 * labels[:, None], labels)

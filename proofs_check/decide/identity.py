@@ -15,8 +15,13 @@ STATUSES = ("proved", "refuted", "undecided")
 class Decision(Protocol):
     """What a symbolic decision brings: a status, and a witness where refuted."""
 
-    status: Any
-    witness: Any
+    @property
+    def status(self) -> Any:
+        """Proved, refuted or undecided."""
+
+    @property
+    def witness(self) -> Any:
+        """A point where the identity fails, or None."""
 
 
 def identity(decision: Decision, *, name: str = "0", **about: Any) -> Evidence:
