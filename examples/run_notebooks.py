@@ -27,8 +27,8 @@ def run(source: pathlib.Path, out: pathlib.Path) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/notebooks"))
-    out = parser.parse_args().out
+    parser.add_argument("--out", type=pathlib.Path, default="out/notebooks")
+    out = pathlib.Path(parser.parse_args().out)
     out.mkdir(parents=True, exist_ok=True)
     here = pathlib.Path(__file__).parent
     for name in NOTEBOOKS:

@@ -32,7 +32,6 @@ from IPython.display import Math, display
 #
 # Any scalar sympy expression. Every other symbol is a parameter with a value: a new
 # value compiles nothing.
-
 # %%
 import discretize
 import flows
@@ -46,8 +45,8 @@ run = compare(banana, SGD(learning_rate=0.01), np.array([-1.0, 1.5]), t1=4.0)
 run
 
 # %% [markdown]
-# The path itself, drawn into axes of your own. What to see: the dots of gradient descent
-# lie on the line of gradient flow, because the step is well below the stability limit.
+# The path itself, drawn into axes of your own. What to see: the dots of gradient
+# descent lie on the line of gradient flow, since the step is well below its limit.
 
 # %%
 import matplotlib.pyplot as plt
@@ -68,7 +67,7 @@ plt.show()
 # %%
 from flows.problems import digits_mlp
 
-objective, params = digits_mlp(hidden=8, rows=300)  # or flows.from_loss(loss, params, data)
+objective, params = digits_mlp(hidden=8, rows=300)  # or flows.from_loss(...)
 run = compare(objective, SGD(learning_rate=0.05), params, t1=5.0)
 run.figure()
 plt.show()

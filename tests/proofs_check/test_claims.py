@@ -1,7 +1,8 @@
-"""The catalogue itself: every claim holds at quick effort, in the strict environment."""
+"""The catalogue itself: every claim holds, in the strict environment."""
 
 import jax
 import pytest
+
 from proofs_check import Verdict, check, claims
 
 IDS = sorted(claims())
