@@ -122,17 +122,7 @@ def compare(
     beside = None
     if flow and discrete.times.size > 1:
         beside = _flow_side(model, y0, t0, discrete.times, rtol, progress, outcome)
-    scheme = None
-    if isinstance(optimizer, Pairing) and optimizer.row.scheme is not None:
-        done = discrete.times.size - 1
-        initial = optimizer.row.scheme_start(model, optimizer.hyper, x)
-        part: Any = hs
-        if jnp.ndim(part):
-            part = part[:done]
-        if done:
-            scheme = iterate(
-                optimizer.row.scheme, model, initial, h=part, steps=done, throw=False
-            )
+    scheme = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
     return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
 
 
@@ -236,6 +226,16 @@ def _outcome(discrete: Trajectory, objective, unstable: bool) -> Outcome:
         if not last <= first:
             return Outcome.DIVERGED
     return Outcome.FINISHED
+
+
+def _scheme_side(model, optimizer, x, hs: Any, steps: int) -> Trajectory | None:
+    """The row's scheme over the steps that the optimiser took."""
+    scheme = optimizer.row.scheme if isinstance(optimizer, Pairing) else None
+    if scheme is None or steps == 0:
+        return None
+    y0 = optimizer.row.scheme_start(model, optimizer.hyper, x)
+    part = hs if jnp.ndim(hs) == 0 else hs[:steps]
+    return iterate(scheme, model, y0, h=part, steps=steps, throw=False)
 
 
 def _flow_side(model, y0, t0, times, rtol, progress, outcome) -> Trajectory | None:
