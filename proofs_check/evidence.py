@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flows.errors import BadInput
+from proofs_check.encoding import decode, encode
 from proofs_check.relations import (
     Equal,
     Exact,
@@ -33,8 +34,6 @@ from proofs_check.relations import (
     Threshold,
     UpperBound,
     Verdict,
-    decode,
-    encode,
     relation_from_json,
 )
 

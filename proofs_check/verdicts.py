@@ -19,6 +19,7 @@ from typing import Any
 
 from flows.errors import BadInput
 from proofs_check.decide.critical import CATALOGUE_LEVEL, LEVEL
+from proofs_check.encoding import encode
 from proofs_check.evidence import Evidence
 from proofs_check.relations import (
     Equal,
@@ -28,7 +29,6 @@ from proofs_check.relations import (
     Real,
     Relation,
     Verdict,
-    encode,
 )
 
 WORST_FIRST = (

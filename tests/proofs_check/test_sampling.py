@@ -44,18 +44,18 @@ def test_seeds_are_fixed_and_differ():
 
 @pytest.mark.parametrize("sample", [normal(), exponential], ids=["normal", "skewed"])
 def test_level_and_power_of_the_driver(sample):
-    """Level 0.01 over all four looks, 400 runs of each kind, delta = 0.2.
+    """Level 0.01 over all four looks, 250 runs of each kind, delta = 0.2.
 
-    More than 13 false alarms in 400 at rate 0.01 has probability below 1e-4; a claim
-    off by delta is refuted with power 0.99 by design, below 0.96 is seen; the top-up
-    leaves none undecided.
+    More than 11 false alarms in 250 at rate 0.01 has probability below 1e-4; a claim
+    off by delta is refuted with power 0.99 by design, a power below 0.93 is seen with
+    probability 0.9; the top-up leaves none undecided.
     """
-    found = [e.verdict for e in verdicts(1.0, sample, 400, delta=0.2, alpha=0.01)]
-    assert found.count(Verdict.REFUTED) <= 13
-    assert found.count(Verdict.HOLDS) == 400 - found.count(Verdict.REFUTED)
+    found = [e.verdict for e in verdicts(1.0, sample, 250, delta=0.2, alpha=0.01)]
+    assert found.count(Verdict.REFUTED) <= 11
+    assert found.count(Verdict.HOLDS) == 250 - found.count(Verdict.REFUTED)
     # the claim 1.25 with scale 1.25 puts the truth 0.2 scales below
-    wrong = [e.verdict for e in verdicts(1.25, sample, 400, delta=0.2, alpha=0.01)]
-    assert wrong.count(Verdict.REFUTED) >= 385
+    wrong = [e.verdict for e in verdicts(1.25, sample, 250, delta=0.2, alpha=0.01)]
+    assert wrong.count(Verdict.REFUTED) > 238
     assert Verdict.UNDECIDED not in wrong
 
 
