@@ -19,6 +19,7 @@ from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
+from discretize.order import order as order
 from discretize.order_fit import OrderFit as OrderFit
 from discretize.order_fit import fit_order as fit_order
 from discretize.proof import prove as prove

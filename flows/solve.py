@@ -118,7 +118,7 @@ def solve(
         dt0 = as_array(dt0, dtype)  # pyright: ignore
     arguments = (solver or diffrax.Tsit5(), controller, saveat, options)
     what = f"solve of {type(flow).__name__}"
-    traced = _is_traced((flow, y0, t0, t1, dt0, arguments))
+    traced = is_traced((flow, y0, t0, t1, dt0, arguments))
     if progress and not traced:
         return _segments(flow, y0, t0, t1, dt0, arguments, what, throw)
     with compiling(what, show=False if traced else None):
@@ -126,10 +126,6 @@ def solve(
         if traced:
             return Trajectory(solution.ts, solution.ys, flow, solution=solution)  # pyright: ignore
         return _finished(flow, solution, float(t1), last, y, throw)
-
-
-def _is_traced(tree) -> bool:
-    return is_traced(tree)
 
 
 def _blows_up(flow, t, y, span) -> bool:
@@ -219,7 +215,7 @@ def _start(flow, y0):
 
 
 def _check_times(t0, t1) -> None:
-    if _is_traced((t0, t1)):
+    if is_traced((t0, t1)):
         return
     try:
         a, b = float(t0), float(t1)
@@ -237,7 +233,7 @@ def _saveat(saveat, t0, t1) -> diffrax.SaveAt:
     if not isinstance(saveat.subs, diffrax.SubSaveAt | None):
         raise BadInput("a trajectory has one list of times: a `saveat` without `subs`.")
     ts = getattr(saveat.subs, "ts", None)
-    if ts is None or _is_traced((ts, t0, t1)):
+    if ts is None or is_traced((ts, t0, t1)):
         return saveat
     ts = np.asarray(ts)
     if not (ts.size and t0 <= ts[0] and ts[-1] <= t1 and np.all(np.diff(ts) >= 0)):
