@@ -40,5 +40,9 @@ from discretize.schemes import Splitting as Splitting
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
+from discretize.stability import Stability as Stability
+from discretize.stability import characteristic_polynomial as characteristic_polynomial
+from discretize.stability import stability as stability
+from discretize.stability import stability_of as stability_of
 
 __distribution__ = "flowtheory"
