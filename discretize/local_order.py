@@ -189,8 +189,12 @@ def _coordinates(y: Any) -> Any:
     return jnp.concatenate([jnp.ravel(a) for a in leaves])
 
 
+def _is_symbolic(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.hasobject
+
+
 def _symbols(y: Any) -> list[Any]:
-    leaves = [a for a in jax.tree.leaves(y) if getattr(a, "dtype", None) == object]
+    leaves = [a for a in jax.tree.leaves(y) if _is_symbolic(a)]
     return [s for a in leaves for s in np.ravel(a)]
 
 
@@ -210,11 +214,11 @@ def _monomials(y: Any, degree: int) -> list[TestFunction]:
 
 
 def _draws_of(scheme: Scheme, dynamics: Any, y: Any) -> Any:
-    """`scheme.noise_like`, asked with tracers: models full of symbols have no floats."""
+    """`scheme.noise_like`, asked with tracers: symbols pass no check of dtypes."""
     found = []
 
     def struct(leaf):
-        if isinstance(leaf, np.ndarray) and leaf.dtype == object:
+        if _is_symbolic(leaf):
             return jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(float))
         if getattr(leaf, "free_symbols", None) is not None:
             return jax.ShapeDtypeStruct((), jnp.result_type(float))

@@ -13,7 +13,7 @@ from sde import Diffusion
 
 
 def add(y: Any, scale: Any, v: Any) -> Any:
-    """y + scale·v on states; labels (None in v) stay."""
+    """The state y + scale·v; labels (None in v) stay."""
     return jax.tree.map(
         lambda b, a: a if b is None else a + scale * b,
         v,

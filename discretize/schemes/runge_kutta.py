@@ -15,6 +15,9 @@ from flows import BadInput, Scheme, Step
 from sde import Diffusion
 
 
+TOLERANCE = 1e-12
+
+
 class RungeKutta(Scheme):
     """One step of a diffrax Runge–Kutta solver, at a step size of the caller's choice.
 
@@ -23,13 +26,14 @@ class RungeKutta(Scheme):
         k_i = v(t + c_i h, y + h Σ_j a_ij k_j),   y ← y + h Σ_i b_i k_i,
 
     unrolled over the stages, so that they have a symbolic face. Others (implicit ones)
-    take diffrax's own step.
+    take diffrax's own step; where their root finder leaves its tolerance to a step
+    size controller, it gets 1e-12 (relative and absolute) here.
 
     Attributes:
         solver: a diffrax solver, e.g. `diffrax.Heun()`, `diffrax.Kvaerno3()`.
     """
 
-    solver: diffrax.AbstractSolver
+    solver: diffrax.AbstractSolver = eqx.field(converter=lambda s: _with_tolerance(s))
 
     @property
     def order(self) -> int:
@@ -49,7 +53,7 @@ class RungeKutta(Scheme):
         return None
 
     def init(self, dynamics, t, y):
-        """diffrax's solver state for implicit methods; nothing for explicit ones."""
+        """Diffrax's solver state for implicit methods; nothing for explicit ones."""
         if isinstance(self.solver, diffrax.Euler) or self._tableau is not None:
             return None
         h = jnp.asarray(1.0, _dtype(y))
@@ -83,6 +87,19 @@ class RungeKutta(Scheme):
             stage = _combine(y, h, row, slopes)
             slopes.append(dynamics.vector_field(t + float(c) * h, stage))
         return Step(_combine(y, h, tableau.b_sol, slopes))
+
+
+def _with_tolerance(solver):
+    finder = getattr(solver, "root_finder", None)
+    if finder is None or isinstance(getattr(finder, "rtol", None), float):
+        return solver
+    if not isinstance(finder, diffrax.VeryChord):
+        raise BadInput(
+            f"give the root finder of {type(solver).__name__} tolerances, as in "
+            "root_finder=diffrax.VeryChord(rtol=1e-12, atol=1e-12)."
+        )
+    exact = diffrax.VeryChord(rtol=TOLERANCE, atol=TOLERANCE)
+    return eqx.tree_at(lambda s: s.root_finder, solver, exact)
 
 
 def _combine(y, h, weights, slopes):
