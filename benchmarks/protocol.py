@@ -179,10 +179,16 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met (None where there is none)."""
+        """Whether the target is met; None where there is none, or noise hides it.
+
+        The quartiles of eleven ratios hold their true median nine times in ten: a
+        target within them is not missed for certain.
+        """
         if self.target is None or self.ratio is None:
             return None
-        return self.ratio.median <= self.target
+        if self.ratio.median <= self.target:
+            return True
+        return False if self.ratio.lower > self.target else None
 
 
 def compared(

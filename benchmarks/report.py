@@ -13,7 +13,8 @@ Written by `python -m benchmarks --write` (`make bench`). One core, one thread, 
 Contenders take turns; a figure is the median of CPU time, a ratio the median of the
 ratios of neighbouring samples (quartiles in brackets), ours over the same computation
 written by hand. "First call" traces and compiles. Contenders whose results differ are
-an error. Rows without a target are reported only.
+an error. Rows without a target are reported only; a target is undecided where the
+median lies above it and the lower quartile below.
 """
 COLUMNS = (
     "problem",
@@ -44,7 +45,8 @@ def cells(row: Row) -> list[str]:
         ratio = f"{r.median:.3f} ({r.lower:.3f} to {r.upper:.3f})"
     target = ""
     if row.target is not None:
-        target = f"{row.target:g}, {'met' if row.met else '**missed**'}"
+        word = {True: "met", False: "**missed**", None: "undecided"}[row.met]
+        target = f"{row.target:g}, {word}"
     noisy = row.busy > BUSY or (row.ratio is not None and row.ratio.spread > SPREAD)
     busy = f"{row.busy:.2f}" + (" (noisy)" if noisy else "")
     first = " / ".join(number(s) for s in row.first)
