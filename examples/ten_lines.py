@@ -97,7 +97,7 @@ discretize.stability(optax.sgd(0.1, momentum=0.9), objective, params)
 # ## 4. Which order, for *my* loss?
 
 # %%
-ladder = 0.08 * 0.5 ** np.arange(6)
+ladder = 0.02 * 0.5 ** np.arange(6)
 discretize.order(
     flows.GradientFlow(banana), "euler", jnp.array([-1.0, 1.5]), t1=1.6, hs=ladder
 )

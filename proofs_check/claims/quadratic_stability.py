@@ -145,10 +145,10 @@ def _threshold_claim(
         """The sign of the growth rate a little below and above, λ = 1."""
         c = float(claimed(values))
         ends = decide.bracket_ends(c, ctx.delta)
-        rates = [_growth(factory, values, eta, 8000) for eta in ends]
-        return decide.threshold(
-            c, rates, delta=ctx.delta, quantity="measured threshold"
-        )
+        # Long against the transients, short against the 230 / rate steps after which
+        # a growing run has left the linear regime.
+        rates = [_growth(factory, values, eta, 1000) for eta in ends]
+        return decide.threshold(c, rates, delta=ctx.delta, quantity="growth rate")
 
     return threshold
 
