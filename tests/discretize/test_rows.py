@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import scipy.integrate
 from helpers import WAVY_START, halving_slopes
 
 from discretize import (
@@ -85,9 +88,52 @@ def test_without_the_slip_it_is_order_1(fast):
     assert not holds(fit, 2)
 
 
-def test_its_supremum_over_all_steps_is_only_order_1(fast):
+@eqx.filter_jit
+def optax_step(row, hyper, x, state):
+    updates, state = row.optimizer(hyper).update(wavy().gradient(x), state, x)
+    return optax.apply_updates(x, updates), state
+
+
+@eqx.filter_jit
+def field(flow, t, z, like):
+    y = type(like)(*z.reshape(-1, 2)) if isinstance(like, tuple) else z
+    return jnp.concatenate(jax.tree.leaves(flow.vector_field(t, y)))
+
+
+def sup_errors(row, rates, hyper, t1=1.0):
+    """optax in a plain loop against scipy on the flow's field, at every step."""
+    errors = []
+    for eta in rates:
+        pairing = row(learning_rate=eta, **hyper(eta))
+        model = pairing.dynamics(wavy())
+        _, y0 = row.start(model, pairing.hyper, START)
+        x, state = START, row.optimizer(pairing.hyper).init(START)
+        path = []
+        for _ in range(round(t1 / eta)):
+            x, state = optax_step(row, pairing.hyper, x, state)
+            path.append(np.asarray(x))
+        times = eta * np.arange(1, len(path) + 1)
+        reference = (
+            scipy.integrate.solve_ivp(
+                lambda t, z, model=model, y0=y0: np.asarray(
+                    field(model, t, jnp.asarray(z), y0)
+                ),
+                (0.0, times[-1]),
+                np.concatenate(jax.tree.leaves(y0)),
+                t_eval=times,
+                rtol=1e-7,
+                atol=1e-9,
+            )
+            .y[:2]
+            .T
+        )
+        errors.append(np.max(np.linalg.norm(np.array(path) - reference, axis=1)))
+    return np.array(errors)
+
+
+def test_heavy_balls_supremum_over_all_steps_is_only_order_1(fast):
     """The layer β^k of the first steps has the size of the slip, η β/(1-β)² |∇f|."""
-    errors = ladder(HEAVY_BALL, HALVING[1:4], norm="sup", **fast).errors
+    errors = sup_errors(HEAVY_BALL, HALVING[2:5], lambda eta: fast)
     assert settles(errors, 1)
     assert not settles(errors, 2)
 
@@ -96,17 +142,18 @@ TAU = 0.5
 
 
 def rms(rates, initial_scale):
-    return ladder(
+    return sup_errors(
         RMSPROP,
         rates,
-        norm="sup",
-        hyper=lambda eta: {"decay": float(np.exp(-eta / TAU))},
-        initial_scale=initial_scale,
-    ).errors
+        lambda eta: {
+            "decay": float(np.exp(-eta / TAU)),
+            "initial_scale": initial_scale,
+        },
+    )
 
 
 def test_rmsprop_is_order_1_from_a_positive_second_moment():
-    errors = rms(HALVING[:3], 1.0)
+    errors = rms(HALVING[1:4], 1.0)
     assert settles(errors, 1)
     assert not settles(errors, 0.5)
 

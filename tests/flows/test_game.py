@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from flows import BadInput, Game, GameFlow, min_max, solve
+from flows import BadInput, Game, GameFlow, Trajectory, min_max, solve
 
 MATRIX = np.array([[1.0, 0.5], [-0.3, 2.0]])
 
@@ -83,7 +83,9 @@ def test_what_is_no_game_is_refused():
     with pytest.raises(BadInput, match="not a game"):
         Game(lambda z, p: z[:1]).operator(jnp.ones(2))
     with pytest.raises(BadInput, match="no objective"):
-        _ = solve(GameFlow(min_max(bilinear, 2, a=MATRIX)), jnp.ones(4), 0.0, 0.1).loss
+        _ = Trajectory(
+            jnp.zeros(1), jnp.ones((1, 4)), GameFlow(Game(lambda z, p: z))
+        ).loss
 
 
 @pytest.mark.parametrize("n_min", [0, -1, 4, 7])
