@@ -50,7 +50,7 @@ class OrderEstimate:
         return self.slope - self.half_width, self.slope + self.half_width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OrderFit:
     """Order of an error in the step, from a ladder of noise-free levels.
 
@@ -81,8 +81,13 @@ class OrderFit:
         return self.slope - self.half_width, self.slope + self.half_width
 
     def __str__(self) -> str:
-        text = f"order {self.slope:.4g} +- {self.half_width:.2g}"
-        return text if self.asymptotic else f"{text} ({self.reason})"
+        asymptotic = "yes" if self.asymptotic else f"no ({self.reason})"
+        return (
+            f"order {self.slope:.4g} ± {self.half_width:.2g}, "
+            f"constant {self.constant:.3g}, asymptotic: {asymptotic}"
+        )
+
+    __repr__ = __str__
 
 
 def fit_order(
