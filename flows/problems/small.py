@@ -155,7 +155,7 @@ def wavy() -> SympyObjective:
     """F = x²/2 + (xy - 1)²/4 + sin(y)/3 + x²y/5: nothing in it vanishes by accident.
 
     A smooth two-dimensional loss whose second and third derivatives are all active near
-    (1.2, 0.8); for orders of convergence. No facts are known.
+    (1.2, 0.8), but for ∂³f/∂x³ = 0; for orders of convergence. No facts are known.
     """
     import sympy
 
