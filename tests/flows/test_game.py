@@ -19,8 +19,15 @@ def regularised(x, y, p):
     return bilinear(x, y, p) + 0.5 * p["mu"] * (x @ x - y @ y)
 
 
+GAME = min_max(regularised, 2, a=MATRIX, mu=0.0)
+
+
+def with_mu(mu):
+    return eqx.tree_at(lambda g: g.parameters["mu"], GAME, jnp.asarray(mu, float))
+
+
 def test_a_bilinear_game_rotates():
-    game = min_max(bilinear, 2, a=MATRIX)
+    game = GAME
     z0 = jnp.array([1.0, -0.5, 0.3, 2.0])
     expected = np.concatenate([MATRIX @ z0[2:], -MATRIX.T @ z0[:2]])
     np.testing.assert_allclose(game.operator(z0), expected, rtol=1e-14)
@@ -38,8 +45,7 @@ def test_a_bilinear_game_rotates():
 
 def test_a_strongly_monotone_game_contracts_at_its_rate():
     mu = 0.7
-    game = min_max(regularised, 2, a=MATRIX, mu=mu)
-    flow = GameFlow(game)
+    flow = GameFlow(with_mu(mu))
     runs = [
         solve(flow, jnp.asarray(z), 0.0, 3.0).states
         for z in np.random.default_rng(0).standard_normal((2, 4))

@@ -32,7 +32,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_round_trip_is_exact(tree):
     unravel, x = ravel_params(tree)
