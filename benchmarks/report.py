@@ -49,7 +49,8 @@ def cells(row: Row) -> list[str]:
         target = f"{row.target:g}, {word}"
     noisy = row.busy > BUSY or (row.ratio is not None and row.ratio.spread > SPREAD)
     busy = f"{row.busy:.2f}" + (" (noisy)" if noisy else "")
-    first = " / ".join(number(s) for s in row.first)
+    known = not all(math.isnan(s) for s in row.first)
+    first = " / ".join(number(s) for s in row.first) if known else ""
     ours = f"{number(row.ours)} {row.unit}"
     return [row.problem, ours, other, ratio, target, first, busy, row.note]
 
