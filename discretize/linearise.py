@@ -237,8 +237,9 @@ def _late(expression: Any, count: Any) -> Any:
             decided[relation] = relation.subs(count, FAR)
     for clamp in expression.atoms(sp.Max, sp.Min):
         if clamp.has(count) and not clamp.free_symbols - {count}:
-            choose = max if isinstance(clamp, sp.Max) else min
-            decided[clamp] = choose(clamp.args, key=lambda a: a.subs(count, FAR))
+            far = [(float(a.subs(count, FAR)), k) for k, a in enumerate(clamp.args)]
+            chosen = max(far) if isinstance(clamp, sp.Max) else min(far)
+            decided[clamp] = clamp.args[chosen[1]]
     expression = expression.xreplace(decided)
 
     def vanishes(e):
@@ -259,6 +260,7 @@ def _at_rest(image: list[Any], z: list[Any], names: list[str]) -> Any:
     for new, entry, name in zip(image[:-1], z[:-1], names, strict=False):
         rest[entry] = _fixed_point(new.xreplace({x: sp.Integer(0)}), entry, name)
     jacobian = _without_kinks(sp.Matrix(image).jacobian(z), rest)
+    failure = BadInput("")
     orders: list[list[Any]] = [[]] + [[e] for e in z[:-1]]
     for last in orders:
         early = {k: v for k, v in rest.items() if k not in last}
@@ -374,11 +376,11 @@ def _count_symbol() -> Any:
 
     # Left undecided, count < 1e308 would make powers of a clamped count be formed.
     @dispatch(StepCount, sp.Rational)
-    def _eval_is_ge(lhs, rhs):
+    def _eval_is_ge(lhs, rhs):  # pyright: ignore
         return bool(rhs <= FAR)
 
     @dispatch(sp.Rational, StepCount)
-    def _eval_is_ge(lhs, rhs):  # noqa: F811
+    def _eval_is_ge(lhs, rhs):  # pyright: ignore
         return bool(lhs >= FAR)
 
     return StepCount("count", integer=True, positive=True)

@@ -325,5 +325,7 @@ class _Expansion:
             if decided == sp.true:
                 return self.of(value)
             if decided != sp.false:
-                break
-        raise BadInput(f"the condition {condition} is not decided at {self.s} = 0.")
+                raise BadInput(
+                    f"the condition {condition} is not decided at {self.s} = 0."
+                )
+        raise BadInput(f"no branch of {e} holds at {self.s} = 0.")

@@ -22,6 +22,7 @@ from discretize.linearise import (
 )
 from discretize.thresholds import first_limit, proved_limit
 from flows import BadInput, Flow, GradientFlow, NoSymbolicFace, Objective, Scheme
+from flows.types import Scalar
 
 LARGEST = 1e6
 """Largest curvature looked at where a limit is measured and not derived."""
@@ -58,7 +59,7 @@ class Stability:
 
     @property
     def ratio(self) -> float:
-        """limit / sharpness: above 1 is stable (infinite at curvature <= 0)."""
+        """The limit over the sharpness: above 1 is stable (infinite where flat)."""
         if self.sharpness is None:
             raise BadInput("no sharpness was measured: give an objective and params.")
         if self.sharpness.value <= 0:
@@ -84,7 +85,7 @@ class Stability:
         above = math.inf if self.ratio == 0 else 1 / self.ratio
         return f"{limit}; {measured}: unstable, {above:.2g}x above the limit"
 
-    def spectral_radius(self, curvature: float, **values: float) -> float:
+    def spectral_radius(self, curvature: Scalar, **values: Scalar) -> float:
         """Largest modulus of an eigenvalue of the step at this λ (and these symbols).
 
         From companion matrices, independent of Jury's conditions.
@@ -94,14 +95,16 @@ class Stability:
         """
         if not self.blocks:
             raise BadInput("this limit was measured: there is no polynomial.")
-        table = {self.symbol: curvature}
+        table = {self.symbol: float(curvature)}
         for s in set().union(*(c.free_symbols for b in self.blocks for c in b)):
             if s == self.symbol:
                 continue
             if s.name not in values:
                 raise BadInput(f"the polynomial has the symbol {s}: give it a value.")
-            table[s] = values[s.name]
-        return max(spectral_radius([c.subs(table) for c in b]) for b in self.blocks)
+            table[s] = float(values[s.name])
+        return max(
+            spectral_radius([float(c.subs(table)) for c in b]) for b in self.blocks
+        )
 
     def __str__(self) -> str:
         return self.verdict
@@ -121,11 +124,11 @@ class Stability:
 
 
 def stability(
-    method: optax.GradientTransformation | Scheme,
+    method: Any,
     objective: Objective | None = None,
     params: Any = None,
     *,
-    h: float | None = None,
+    h: Scalar | None = None,
     flow: Callable[[Objective], Flow] = GradientFlow,
 ) -> Stability:
     r"""The largest stable curvature of a method, beside the sharpness of a loss.

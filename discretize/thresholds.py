@@ -109,12 +109,24 @@ def proved_limit(
         if all(
             is_certainly_positive(c.subs(below), with_r) for c in conditions
         ) and any(is_certainly_positive(-c.subs(above), with_r) for c in conditions):
-            return limit, "proved"
+            return _in_retentions(limit, ranges), "proved"
     sample = {s: sp.Rational(1, 3) for s in ranges}
     at_sample = [c for c in candidates if c.subs(sample).evalf() > 0]
     if not at_sample:
         raise BadInput("no condition gives a limit on the curvature.")
     return min(at_sample, key=lambda c: c.subs(sample).evalf()), "derived"
+
+
+def _in_retentions(limit: Any, ranges: Mapping[Any, str]) -> Any:
+    """The expression with factors written 1 - β rather than -(β - 1)."""
+    import sympy as sp
+
+    forth, back = {}, {}
+    for b, kind in ranges.items():
+        if kind == "unit":
+            w = sp.Dummy("w", positive=True)
+            forth[b], back[w] = 1 - w, 1 - b
+    return sp.factor(limit.subs(forth)).subs(back)
 
 
 def is_certainly_positive(expression: Any, ranges: Mapping[Any, str]) -> bool:

@@ -14,7 +14,6 @@ from discretize.schemes.euler import add
 from flows import BadInput, Scheme, Step
 from sde import Diffusion
 
-
 TOLERANCE = 1e-12
 
 
