@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from flows.errors import BadInput
 from proofs_check.relations import Real
@@ -59,12 +59,12 @@ def normal(alpha: Real = LEVEL, sides: int = 2) -> float:
     Returns:
         The quantile.
     """
-    return float(stats.norm.isf(alpha / sides))
+    return float(-special.ndtri(alpha / sides))
 
 
 def student(alpha: Real, dof: Real, sides: int = 2) -> float:
     """The same quantile for Student's t with `dof` degrees of freedom."""
-    return float(stats.t.isf(alpha / sides, dof))
+    return float(-special.stdtrit(dof, alpha / sides))
 
 
 def skewed(z: Real, skewness: Real, n: int) -> float:
@@ -115,8 +115,10 @@ def binomial(successes: int, trials: int, alpha: Real = LEVEL) -> tuple[float, f
     if not (0 <= successes <= trials and trials >= 1):
         raise BadInput(f"{successes} successes in {trials} trials is not a count.")
     failures = trials - successes
-    lo = stats.beta.ppf(alpha / 2, successes, failures + 1) if successes else 0.0
-    hi = stats.beta.isf(alpha / 2, successes + 1, failures) if failures else 1.0
+    tail = alpha / 2
+    lo = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
+    # the upper tail as the lower tail of 1 - x: 1 - alpha/2 would lose its digits
+    hi = 1 - special.betaincinv(failures, successes + 1, tail) if failures else 1.0
     return float(lo), float(hi)
 
 
