@@ -121,12 +121,13 @@ def _in_retentions(limit: Any, ranges: Mapping[Any, str]) -> Any:
     """The expression with factors written 1 - β rather than -(β - 1)."""
     import sympy as sp
 
-    forth, back = {}, {}
-    for b, kind in ranges.items():
-        if kind == "unit":
-            w = sp.Dummy("w", positive=True)
-            forth[b], back[w] = 1 - w, 1 - b
-    return sp.factor(limit.subs(forth)).subs(back)
+    out = sp.Integer(1)
+    for factor in sp.Mul.make_args(sp.factor(limit)):
+        base, power = factor.as_base_exp()
+        if base.is_Add and power.is_odd and is_certainly_positive(-base, ranges):
+            factor = -((-base) ** power)
+        out *= factor
+    return out
 
 
 def is_certainly_positive(expression: Any, ranges: Mapping[Any, str]) -> bool:
