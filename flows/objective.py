@@ -34,10 +34,22 @@ class Facts(NamedTuple):
         minimum: f(x*).
     """
 
+    is_data = True  # known, hence no parameters: symbols and vmap pass them by
+
     smoothness: Fact | None = None
     strong_convexity: Fact | None = None
     minimiser: Fact | None = None
     minimum: Fact | None = None
+
+
+def stated(facts: Facts | None) -> Facts:
+    """The facts with numbers as arrays: a python float would be compiled in."""
+
+    def leaf(value):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return np.float64(value) if number else value
+
+    return jax.tree.map(leaf, facts or Facts())
 
 
 class Data(eqx.Module):
@@ -69,12 +81,15 @@ def parameters_of(model: Any) -> Any:
     `jax.vmap` over its parameters with the data held fixed.
     """
 
+    def shielded(leaf):
+        return getattr(type(leaf), "is_data", False)
+
     def mark(leaf):
-        if isinstance(leaf, Data):
+        if shielded(leaf):
             return jax.tree.map(lambda _: False, leaf)
         return eqx.is_inexact_array(leaf)
 
-    return jax.tree.map(mark, model, is_leaf=lambda leaf: isinstance(leaf, Data))
+    return jax.tree.map(mark, model, is_leaf=shielded)
 
 
 class Objective(eqx.Module):
@@ -284,7 +299,7 @@ def from_sympy(
             "them apart by their assumptions); use one of them throughout."
         )
     leaves = {s.name: _number(s.name, v) for s, v in given.items()}
-    objective = SympyObjective(facts or Facts(), expression, variables, leaves)
+    objective = SympyObjective(stated(facts), expression, variables, leaves)
     try:
         jax.eval_shape(objective.value, jnp.zeros(len(variables)))
     except (NameError, TypeError, AttributeError) as error:
@@ -328,7 +343,7 @@ def from_loss(
     """
     unravel, x = ravel_params(params)
     shielded = None if data is None else Data(_checked(data))
-    objective = LossObjective(facts or Facts(), loss, unravel, shielded)
+    objective = LossObjective(stated(facts), loss, unravel, shielded)
     arguments = () if shielded is None else (shielded.get(),)
     try:
         # The bare loss: what it returns is looked at before anything relies on it.

@@ -11,7 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flows.errors import BadInput
-from flows.objective import Fact, Facts, Objective, SympyObjective, from_sympy
+from flows.objective import (
+    Fact,
+    Facts,
+    Objective,
+    SympyObjective,
+    from_sympy,
+    stated,
+)
 
 
 class Quadratic(Objective):
@@ -61,7 +68,7 @@ def quadratic(matrix: Any) -> Quadratic:
         minimiser=Fact(np.zeros(len(eigenvalues)), "∇f = A x") if bounded else None,
         minimum=Fact(0.0, "A is positive semi-definite") if bounded else None,
     )
-    return Quadratic(facts, jnp.asarray(a))
+    return Quadratic(stated(facts), jnp.asarray(a))
 
 
 class TaylorPolynomial(Objective):

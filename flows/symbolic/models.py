@@ -37,10 +37,8 @@ def indexed(name: str, shape: tuple[int, ...], **assumptions: Any) -> Any:
 
 
 def is_data(node: Any) -> bool:
-    """Whether a node of a model holds data, which stay numbers."""
-    if not isinstance(node, eqx.Module):
-        return False
-    return getattr(type(node), "is_data", False)
+    """Whether a node holds data or known facts: its class says `is_data = True`."""
+    return bool(getattr(type(node), "is_data", False))
 
 
 def _step(key: Any) -> str:
@@ -86,10 +84,6 @@ def parameter_leaves(model: Any) -> tuple[list[Any], Any, list[Any]]:
             entries.append(None)
             continue
         place, metadata = _field_of(model, path)
-        # A Python float is a parameter as a field; inside one (facts) it is a fact.
-        if isinstance(leaf, float) and place != len(path) - 1:
-            entries.append(None)
-            continue
         steps = [_step(k) for k in path]
         keyed = bool(path) and isinstance(path[-1], DictKey)
         short = steps[-1] if keyed else "_".join(steps[place:]) or "x"
