@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out
+# test processes; about 1.5 GB of memory each
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format types bench notebooks clean
+.PHONY: help demo test test-slow lint format bench notebooks clean
 
 help:
 	@echo "make demo       set up, check the claims, write a report page and a picture to $(OUT)/"
@@ -38,12 +40,13 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python examples/demo.py --out $(OUT)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
 	@echo "left out by default (make test-slow runs them):"
-	@$(BIN)/python -m pytest --collect-only -q -m slow 2>/dev/null | grep '::' || echo "  nothing"
+	@$(BIN)/python -m pytest --collect-only -q -m slow 2>/dev/null | sed -n 's/\[.*//; /::/p' \
+	  | sort | uniq -c || echo "  nothing"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.dev
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
