@@ -88,7 +88,8 @@ def descendants(cls):
 
 
 def concrete_dynamics():
-    packages = ("flows", "sde", "discretize", "proofs_check")
+    # models of the library; what a claim builds for itself is its own business
+    packages = ("flows", "sde", "discretize")
     return {
         cls
         for cls in descendants(flows.Dynamics)
