@@ -5,26 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flows.errors import BadInput
 from flows.types import is_traced
-
-
-def parameter(value: Any) -> Any:
-    """A parameter as an array of the default float type (a leaf, never a constant).
-
-    Raises:
-        BadInput: not a real number or an array of them.
-    """
-    try:
-        array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"a parameter is a real number or array: {error}") from None
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise BadInput(f"a parameter is real; got complex {value!r}.")
-    return jnp.asarray(array, dtype=float)
 
 
 def require_positive(name: str, value: Any, *, zero: bool = False) -> None:

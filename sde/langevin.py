@@ -9,11 +9,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Part
+from flows.dynamics import Part, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.scheme import Draw
-from sde._checks import parameter, require_positive
+from sde._checks import require_positive
 from sde.diffusion import Diffusion, NoisyPart
 
 Vector = Float[Array, " n"]

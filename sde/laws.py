@@ -13,9 +13,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from flows.dynamics import State
+from flows.dynamics import State, parameter
 from flows.errors import BadInput
-from sde._checks import is_concrete, parameter
+from sde._checks import is_concrete
 from sde.noise import normals, uniforms
 
 

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, State, TestFunction, directional
+from flows.dynamics import Flow, State, TestFunction, directional, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
-from sde._checks import is_concrete, parameter, require_positive
+from sde._checks import is_concrete, require_positive
 from sde.laws import Finite, Law
 from sde.noise import uniforms
 
