@@ -18,7 +18,7 @@ from flows.errors import FlowtheoryError
 from proofs_check.claim import Claim
 from proofs_check.environment import describe, prepare_process
 from proofs_check.evidence import Verdict
-from proofs_check.jobs import Session, run_claims
+from proofs_check.jobs import RunOptions, run_claims
 from proofs_check.record import read_resumed
 from proofs_check.registry import REGISTRY, Registry, listing
 from proofs_check.result import ClaimResult
@@ -147,7 +147,7 @@ def _run(arguments: argparse.Namespace, registry: Registry) -> int:
     if not chosen:
         print("proofs-check: there is no claim to run", file=sys.stderr)
         return WRONG_USAGE
-    session = Session(
+    options = RunOptions(
         effort=arguments.effort,
         seed=arguments.seed,
         jobs=arguments.jobs,
@@ -156,12 +156,12 @@ def _run(arguments: argparse.Namespace, registry: Registry) -> int:
         environment=describe(arguments.effort, arguments.seed),
         kept=_kept(arguments, chosen),
     )
-    results, interrupted = run_claims(chosen, session)
+    results, interrupted = run_claims(chosen, options)
     _print_results(results)
     if arguments.report is not None:
         from proofs_check.report import write_report
 
-        page = write_report(results, arguments.report, session.environment)
+        page = write_report(results, arguments.report, options.environment)
         print(f"report: {page}", file=sys.stderr)
     if interrupted:
         print(f"interrupted: {len(results)} of {len(chosen)} ran", file=sys.stderr)

@@ -27,7 +27,7 @@ from proofs_check.run import check
 
 
 @dataclass(frozen=True)
-class Session:
+class RunOptions:
     """How a run of many claims is to be done.
 
     Attributes:
@@ -50,36 +50,36 @@ class Session:
 
 
 def run_claims(
-    claims: Sequence[Claim], session: Session
+    claims: Sequence[Claim], options: RunOptions
 ) -> tuple[list[ClaimResult], bool]:
     """Run claims, with a line on stderr each; an interrupt keeps what is done.
 
     Args:
         claims: the claims, each once.
-        session: how to run them.
+        options: how to run them.
 
     Returns:
         Results in the order of the claims, and whether the run was interrupted.
     """
-    records: dict[str, Any] = {name: dict(r) for name, r in session.kept.items()}
+    records: dict[str, Any] = {name: dict(r) for name, r in options.kept.items()}
     results = {
-        c.id: from_record(records[c.id], c, session.effort)
+        c.id: from_record(records[c.id], c, options.effort)
         for c in claims
         if c.id in records
     }
     if results:
         print(f"kept from the earlier run: {len(results)}", file=sys.stderr)
     todo = [claim for claim in claims if claim.id not in results]
-    outcomes = _in_processes if session.jobs > 1 and len(todo) > 1 else _here
+    outcomes = _in_processes if options.jobs > 1 and len(todo) > 1 else _here
     interrupted = False
 
     def save() -> None:
-        if session.json_file is not None:
+        if options.json_file is not None:
             done = [records[c.id] for c in claims if c.id in records]
-            write_json(session.json_file, session.environment, done)
+            write_json(options.json_file, options.environment, done)
 
     try:
-        for number, result in enumerate(outcomes(todo, session), 1):
+        for number, result in enumerate(outcomes(todo, options), 1):
             results[result.id] = result
             records[result.id] = to_record(result)
             save()
@@ -98,12 +98,12 @@ def _report_progress(number: int, total: int, result: ClaimResult) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _here(claims: Sequence[Claim], session: Session) -> Iterator[ClaimResult]:
+def _here(claims: Sequence[Claim], options: RunOptions) -> Iterator[ClaimResult]:
     for number, claim in enumerate(claims, 1):
         if sys.stderr.isatty():
             line = f"[{number}/{len(claims)}] {claim.id} …"
             print(line, end="", file=sys.stderr, flush=True)
-        yield _single(claim, session.effort, session.seed)
+        yield _single(claim, options.effort, options.seed)
 
 
 def _single(claim: Claim, effort: str, seed: int) -> ClaimResult:
@@ -112,27 +112,29 @@ def _single(claim: Claim, effort: str, seed: int) -> ClaimResult:
     return result
 
 
-def _in_processes(claims: Sequence[Claim], session: Session) -> Iterator[ClaimResult]:
+def _in_processes(
+    claims: Sequence[Claim], options: RunOptions
+) -> Iterator[ClaimResult]:
     """Results as they come from fresh processes, each set up as an entry point is."""
     pool = ProcessPoolExecutor(
-        max_workers=min(session.jobs, len(claims)),
+        max_workers=min(options.jobs, len(claims)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=prepare_process,
-        initargs=(session.device,),
+        initargs=(options.device,),
     )
     waiting: dict[Future[dict[str, Any]], Claim] = {}
     try:
         for claim in claims:
-            job = (claim.id, claim.__module__, session.effort, session.seed)
+            job = (claim.id, claim.__module__, options.effort, options.seed)
             waiting[pool.submit(_job, *job)] = claim
         for future in as_completed(waiting):
             claim = waiting[future]
             try:
                 record = future.result()
             except BrokenProcessPool as broken:
-                yield _lost(claim, session, broken)
+                yield _lost(claim, options, broken)
             else:
-                yield from_record(record, claim, session.effort)
+                yield from_record(record, claim, options.effort)
         pool.shutdown()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -156,15 +158,15 @@ def find_claim(name: str, module: str) -> Claim:
     return claims()[name]
 
 
-def _lost(claim: Claim, session: Session, broken: BaseException) -> ClaimResult:
+def _lost(claim: Claim, options: RunOptions, broken: BaseException) -> ClaimResult:
     error = f"the process that ran this claim died: {broken}"
     return ClaimResult(
         claim=claim,
         verdict=Verdict.ERROR,
         checks=(Check("main", None, error),),
         controls=(),
-        effort=session.effort,
-        seed=session.seed,
+        effort=options.effort,
+        seed=options.seed,
         source_hash=source_hash(claim),
         reason=error,
     )
