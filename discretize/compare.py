@@ -17,6 +17,7 @@ from discretize.correspondence import Pairing
 from discretize.optimiser import Fixed, OptaxStep, Training
 from flows import (
     BadInput,
+    Dynamics,
     Flow,
     NonFiniteState,
     Objective,
@@ -26,6 +27,7 @@ from flows import (
     iterate,
     solve,
 )
+from flows.door import require_number
 from flows.types import Scalar
 
 
@@ -82,6 +84,7 @@ def compare(
         NonFiniteState: the optimiser or the flow left the finite numbers, the step
             being within every known limit.
     """
+    _require_arguments(objective, params, rtol)
     x = objective.ravel(params)
     # optax steps on arrays; an equinox module's functions stay with the objective.
     params = eqx.filter(objective.params(x), eqx.is_array)
@@ -126,6 +129,21 @@ def compare(
     return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
 
 
+def _require_arguments(objective, params, rtol) -> None:
+    if not isinstance(objective, Objective):
+        raise BadInput(
+            "compare takes an objective first: flows.from_loss(loss, params, data) or "
+            f"flows.from_sympy(f, symbols); got {objective!r:.60}."
+        )
+    if isinstance(params, Dynamics | Objective):
+        raise BadInput(
+            f"the third argument is the start, in your own pytree; got a "
+            f"{type(params).__name__}. A flow of your own goes in as dynamics=."
+        )
+    if rtol is not None:
+        require_number("rtol", rtol, positive=True)
+
+
 def _bare(optimizer, dynamics, clock):
     if not isinstance(optimizer, optax.GradientTransformation):
         raise BadInput(
@@ -138,21 +156,30 @@ def _bare(optimizer, dynamics, clock):
             "dynamics=GradientFlow(objective) and clock=<time of one step>, or use a "
             "row of the table, such as SGD(learning_rate=0.1)."
         )
-    if not (np.isfinite(clock) and clock > 0):
+    if not 0 < _number(clock) < np.inf:
         raise BadInput(f"clock is the time of one step, > 0; got {clock}.")
     return dynamics, clock
+
+
+def _number(value) -> float:
+    """The value as a float; NaN where it is none."""
+    try:
+        return np.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _steps(steps, t1, optimizer, one) -> int:
     if (steps is None) == (t1 is None):
         raise BadInput("say how long: either steps=<number> or t1=<time>.")
     if steps is not None:
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+        if not whole or steps < 1:
             raise BadInput(f"steps is a positive whole number; got {steps!r}.")
-        return steps
+        return int(steps)
     if isinstance(optimizer, Pairing) and optimizer.schedule is not None:
         raise BadInput("under a schedule say steps=, not t1=.")
-    ratio = float(t1) / float(one)
+    ratio = _number(t1) / float(one)
     if not (np.isfinite(ratio) and round(ratio) >= 1):
         raise BadInput(f"t1 = {t1} is not one step of {float(one):g} away.")
     return round(ratio)

@@ -17,6 +17,7 @@ from discretize.correspondence import Correspondence, Order
 from discretize.optimiser import OptaxStep, Training
 from discretize.order_fit import OrderFit, fit_order
 from flows import BadInput, Objective, iterate, require_float64, solve
+from flows.door import require_number
 from flows.types import Scalar
 
 
@@ -80,7 +81,15 @@ def convergence(
         PrecisionError: float64 is off.
     """
     require_float64("an order of convergence")
+    if not isinstance(row, Correspondence):
+        raise BadInput(
+            f"convergence takes a row of the table without its numbers, such as SGD; "
+            f"got {row!r:.60}."
+        )
+    require_number("t1", t1, positive=True)
     t1 = float(t1)
+    for eta in np.atleast_1d(np.asarray(learning_rates, object)):
+        require_number("each learning rate", eta, positive=True)
     relation = row.flow_order
     norm = norm or relation.norm
     if norm not in ("end", "sup", "sup_after"):

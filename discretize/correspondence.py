@@ -135,7 +135,7 @@ def _check_range(row: str, key: str, value: Any) -> None:
     if number.shape != ():
         raise BadInput(f"{row}: {key} is one number; got shape {number.shape}.")
     try:
-        value = float(value)
+        value = np.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise BadInput(f"{row}: {key} is one number; got {value!r}.") from None
     fraction = key in ("momentum", "b1", "b2", "decay")

@@ -23,6 +23,7 @@ from flows import (
     require_float64,
     solve,
 )
+from flows.door import require_number
 from flows.types import Scalar
 
 SCHEMES: dict[str, Callable[[], Scheme]] = {
@@ -79,8 +80,13 @@ def order(
     scheme = _named(scheme)
     if norm not in ("end", "sup"):
         raise BadInput(f'norm is "end" or "sup"; got {norm!r}.')
+    require_number("t0", t0)
+    require_number("t1", t1)
     t0, span = float(t0), float(t1) - float(t0)
-    hs = np.asarray(hs, float)
+    try:
+        hs = np.asarray(hs, float)
+    except (TypeError, ValueError):
+        raise BadInput(f"hs is a decreasing ladder of steps; got {hs!r:.60}.") from None
     if hs.ndim != 1 or hs.size < 4 or not np.all(np.isfinite(hs)) or np.any(hs <= 0):
         raise BadInput(f"hs is a decreasing ladder of four steps or more; got {hs}.")
     levels = []

@@ -103,6 +103,10 @@ def prove(row: Correspondence) -> Any:
         trace,
     )
 
+    if not isinstance(row, Correspondence):
+        raise BadInput(
+            f"prove takes a row of the table, such as ADAM; got {row!r:.60}."
+        )
     if not isinstance(row.relation, Exact):
         raise BadInput(f"{row.name} claims {row.relation}, not exactness.")
     names = (*row.required, *row.defaults)

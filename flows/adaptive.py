@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, Part, parameter
+from flows.dynamics import Flow, Part, parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.types import is_traced
@@ -85,6 +85,11 @@ class AdamFlow(Flow):
         metadata={"nonnegative": True, "symbol": r"\epsilon_{\mathrm{root}}"},
     )
     bias_correction: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        # A memory of time 0 is the limit β -> 0: the splitting bears it.
+        for name in ("tau1", "tau2", "eps", "eps_root"):
+            require_range(name, getattr(self, name))
 
     def velocity(self, t, m: Float[Array, " n"], v: Float[Array, " n"]):
         """X' as a function of the clock and the moments, shape [n]."""
@@ -206,6 +211,10 @@ class RMSPropFlow(Flow):
     )
     eps_in_sqrt: bool = eqx.field(static=True, default=True)
     scalar: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        for name in ("tau", "eps"):
+            require_range(name, getattr(self, name))
 
     def square(self, g: Float[Array, " n"]) -> Float[Array, " m"]:
         """What v averages: the squares of the gradient's entries, or their sum."""

@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flows.errors import BadInput
 from flows.scheme import Draw
+from flows.types import is_traced
 
 State = Any
 TestFunction = Callable[[Any, State], Any]
@@ -34,6 +36,20 @@ def parameter(value: Any) -> Any:
         raise BadInput(f"a parameter is real; got {value!r}.")
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     return jnp.asarray(array, array.dtype if floating else float)
+
+
+def require_range(name: str, value: Any, below: float = np.inf) -> None:
+    """Refuse a concrete parameter that is not finite, below 0, or not below `below`.
+
+    Raises:
+        BadInput: with the name and the range.
+    """
+    if is_traced(value) or np.asarray(value).dtype == object:
+        return
+    number = np.asarray(value)
+    if not (np.all(np.isfinite(number)) and np.all((number >= 0) & (number < below))):
+        wanted = ">= 0 and finite" if below == np.inf else f"in [0, {below:g})"
+        raise BadInput(f"{name} is {wanted}; got {value}.")
 
 
 def directional(

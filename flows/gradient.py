@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, parameter
+from flows.dynamics import Flow, parameter, require_range
 from flows.objective import Objective
 
 
@@ -65,6 +65,10 @@ class ModifiedHeavyBallFlow(Flow):
     momentum: Float[Array, ""] = eqx.field(
         converter=parameter, metadata={"nonnegative": True}
     )
+
+    def __check_init__(self):
+        require_range("learning_rate", self.learning_rate)
+        require_range("momentum", self.momentum, below=1.0)
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-∇f/(1-β) - η(1+β)/(2(1-β)³) ∇²f ∇f."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.door import require_instance, require_number, require_state
 from flows.dynamics import Dynamics, State
 from flows.errors import BadInput, NonFiniteState
 from flows.progress import bar, compiling
@@ -174,10 +175,13 @@ def iterate(
             a `save` that does not divide `steps`, a step that changes the state's type.
         NonFiniteState: a state stopped being finite; says the model, step and time.
     """
+    _check_pair(scheme, dynamics)
+    require_number("t0", t0)
     steps = _step_sizes(h, steps, save)
     leaves = jax.tree.leaves((h, t0, y0, dynamics, scheme, noise))
     traced = is_traced(leaves)
     require_finite(y0, "the start")
+    require_state(dynamics, y0)
     carry = scheme.init(dynamics, t0, y0)
     _check_noise(scheme, dynamics, y0, noise, steps)
     y0 = jax.tree.map(jnp.asarray, y0)
@@ -242,9 +246,23 @@ def _times(t0, hs, steps):
     return jnp.concatenate([t0[None], t0 + jnp.cumsum(hs)])
 
 
+def _check_pair(scheme, dynamics) -> None:
+    require_instance(scheme, Scheme, "a scheme is one such as discretize.Euler()")
+    model = "dynamics is a model, such as GradientFlow(objective)"
+    require_instance(dynamics, Dynamics, model)
+
+
 def _step_sizes(h, steps, save) -> int:
     traced = is_traced(h)
-    shape = jnp.shape(h)
+    if not traced:
+        try:
+            sizes = np.asarray(h, float)
+        except (TypeError, ValueError):
+            raise BadInput(f"h is a step size or a vector; got {h!r:.60}.") from None
+        wrong = None if h is None else _first_wrong(sizes)
+        if wrong or h is None:
+            raise BadInput(f"step sizes are positive and finite; got {wrong or h}.")
+    shape = np.shape(h)
     if len(shape) > 1:
         raise BadInput(f"h is one step size or a vector of them; got shape {shape}.")
     if len(shape) == 1:
@@ -253,8 +271,6 @@ def _step_sizes(h, steps, save) -> int:
         steps = shape[0]
     if not isinstance(steps, int | np.integer) or steps < 1:
         raise BadInput(f"steps is a positive whole number; got {steps!r}.")
-    if not traced and not (np.all(np.isfinite(h)) and np.all(np.asarray(h) > 0)):
-        raise BadInput(f"step sizes are positive and finite; got h = {h}.")
     bad = save not in ("all", "last") and not (
         isinstance(save, int | np.integer) and save >= 1 and steps % save == 0
     )
@@ -263,6 +279,16 @@ def _step_sizes(h, steps, save) -> int:
             f'save is "all", "last" or a divisor of steps={steps}; got {save!r}.'
         )
     return int(steps)
+
+
+def _first_wrong(sizes: np.ndarray) -> str:
+    good = np.isfinite(sizes) & (sizes > 0)
+    if np.all(good):
+        return ""
+    if sizes.ndim == 0:
+        return f"h = {sizes:g}"
+    k = int(np.argmin(good.ravel()))
+    return f"{sizes.ravel()[k]:g} at step {k} (of {sizes.size} step sizes)"
 
 
 def _check_noise(scheme, dynamics, y0, noise, steps) -> None:

@@ -178,6 +178,7 @@ class LossObjective(Objective):
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x), on the data rows `batch` where given."""
+        _require_length(self, x)
         return self.loss_of(self.unravel(x), batch)
 
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
@@ -227,6 +228,7 @@ class SympyObjective(Objective):
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x)."""
+        _require_length(self, x)
         if batch is not None:
             raise BadInput("an objective from an expression has no data to batch.")
         names = tuple(sorted(self.parameters))
@@ -234,6 +236,17 @@ class SympyObjective(Objective):
         constants = [self.parameters[name] for name in names]
         out = function(*(x[i] for i in range(self.size)), *constants)
         return jnp.asarray(out, x.dtype)
+
+
+def _require_length(objective: Objective, x: Any) -> None:
+    """Refuse another shape than [n]: the entries beyond n would never be looked at."""
+    shape = getattr(x, "shape", None)
+    if shape != (objective.size,):
+        got = f"{x!r:.60}" if shape is None else f"shape {shape}"
+        raise BadInput(
+            f"a position of this objective is a vector of {objective.size} floats; "
+            f"got {got}."
+        )
 
 
 @functools.lru_cache(maxsize=256)
@@ -278,12 +291,19 @@ def from_sympy(
         raise BadInput(
             f"a loss is a scalar sympy expression, not {type(expression).__name__}."
         )
+    if expression.has(sympy.I, sympy.zoo, sympy.nan) or expression.is_real is False:
+        raise BadInput(f"a loss is real; {expression} is not.")
+    if isinstance(symbols, sympy.Basic):
+        raise BadInput(f"symbols are a sequence: [{symbols}] for one coordinate.")
     variables = tuple(sympy.sympify(s) for s in symbols)
     if not variables or not all(isinstance(s, sympy.Symbol) for s in variables):
         raise BadInput("symbols are the coordinates: a non-empty sequence of Symbols.")
     if len(set(variables)) != len(variables):
         raise BadInput(f"repeated coordinates in {variables}.")
     given = {sympy.sympify(k): v for k, v in (parameters or {}).items()}
+    both = sorted(str(s) for s in set(variables) & set(given))
+    if both:
+        raise BadInput(f"{', '.join(both)}: a coordinate, or a parameter; not both.")
     unknown = expression.free_symbols - set(variables) - set(given)
     if unknown:
         names = ", ".join(sorted(map(str, unknown)))
@@ -302,7 +322,7 @@ def from_sympy(
     objective = SympyObjective(stated(facts), expression, variables, leaves)
     try:
         jax.eval_shape(objective.value, jnp.zeros(len(variables)))
-    except (NameError, TypeError, AttributeError) as error:
+    except (NameError, TypeError, AttributeError, NotImplementedError) as error:
         raise BadInput(f"jax cannot evaluate {expression}: {error}") from error
     return objective
 

@@ -98,6 +98,14 @@ def ravel_params(params: Any) -> tuple[Unravel, Float[Array, " n"]]:
     if not any(leaf.size for leaf in leaves):
         raise BadInput("no parameters: the pytree holds no array leaf with entries.")
     names = [jax.tree_util.keystr(k) for k, _ in jax.tree.leaves_with_path(arrays)]
+    for key, leaf in jax.tree.leaves_with_path(static):
+        if isinstance(leaf, int) and not isinstance(leaf, bool):
+            name = jax.tree_util.keystr(key) or "params"
+            raise BadInput(
+                f"parameter leaf {name} is the integer {leaf}, which would stay fixed: "
+                f"write {leaf}.0 to train it, or keep it out of the parameters "
+                "(eqx.field(static=True) in a module)."
+            )
     for name, leaf in zip(names, leaves, strict=True):
         if leaf.dtype not in (jnp.float32, jnp.float64):
             raise BadInput(
@@ -156,4 +164,4 @@ def require_finite(tree: Any, what: str) -> None:
             continue
         if not np.all(np.isfinite(np.asarray(leaf))):
             where = jax.tree_util.keystr(path)
-            raise BadInput(f"{what}{where} holds a non-finite number; start finite.")
+            raise BadInput(f"{what}{where} holds a non-finite number; all are finite.")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.door import require_instance, require_number, require_pieces, require_state
 from flows.dynamics import Flow, State
 from flows.errors import BadInput, NonFiniteState, SolveFailed
 from flows.progress import bar, compiling
@@ -21,7 +22,15 @@ _SEGMENTS = 20
 
 
 def _field(t, y, flow):
-    out = flow.vector_field(t, y)
+    try:
+        out = flow.vector_field(t, y)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(
+            f"{type(flow).__name__} has no field at a state like "
+            f"{eqx.tree_pformat(y)}: {error}"
+        ) from error
     # Looked at while tracing: broadcasting would hide a wrong shape for good.
     _check_field(flow, y, out)
     return out
@@ -85,8 +94,9 @@ def solve(
         stepsize_controller: default `diffrax.PIDController` with rtol = 1e-8,
             atol = 1e-10 in float64 and 1e-4, 1e-6 in float32.
         saveat: default 101 equal times including both ends.
-        event: diffrax's terminating event.
-        adjoint: default diffrax's recursive checkpointing.
+        event: diffrax's terminating event. The state there is kept where `saveat` asks
+            for it: `SaveAt(ts=times, t1=True)`.
+        adjoint: default diffrax's recursive checkpointing; not `BacksolveAdjoint`.
         max_steps: most steps to take.
         progress: solve in segments behind a bar; an interrupt then keeps what is done.
             Stepping resumes from the solver's own state, but each segment's end clips
@@ -99,18 +109,23 @@ def solve(
 
     Raises:
         BadInput: t1 <= t0, non-finite start or times, saved times outside [t0, t1], a
-            field of another shape than the state, a random model.
+            start of another length than the objective, a field of another shape than
+            the state, a random model, objects that are not diffrax's.
         NonFiniteState: the solution left the finite numbers, or grew so fast that it
             was about to: |y|/|v| below 1e-6 of t1 - t0 where the solver gave up.
         SolveFailed: another reason, with diffrax's words.
     """
+    require_pieces(solver, stepsize_controller, saveat, event, adjoint)
     y0, dtype = _start(flow, y0)
     _check_times(t0, t1)
+    if dt0 is not None:
+        require_number("dt0", dt0, positive=True)
     t0, t1 = as_array(t0, dtype), as_array(t1, dtype)
     saveat = _saveat(saveat, t0, t1)
     if dt0 is None and isinstance(stepsize_controller, diffrax.ConstantStepSize):
         raise BadInput("a constant step size needs dt0=<the step>.")
     controller = _controller(stepsize_controller, dtype)
+    _check_estimate(solver, controller)
     options: dict[str, Any] = {"event": event, "max_steps": max_steps}
     if adjoint is not None:
         options["adjoint"] = adjoint
@@ -195,8 +210,22 @@ def _controller(controller, dtype):
     return controller
 
 
+def _check_estimate(solver, controller) -> None:
+    adaptive = isinstance(controller, diffrax.PIDController)
+    if solver is None or not adaptive:
+        return
+    if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        raise BadInput(
+            f"{type(solver).__name__} estimates no error, so its steps cannot adapt: "
+            "give dt0=<the step> and stepsize_controller=diffrax.ConstantStepSize()."
+        )
+
+
 def _start(flow, y0):
     """The start as arrays, and its float type."""
+    require_instance(
+        flow, Flow, "solve integrates a flow, such as flows.GradientFlow(objective)"
+    )
     name = type(flow).__name__
     if hasattr(flow, "brownian") or hasattr(flow, "rates"):
         raise BadInput(
@@ -211,6 +240,7 @@ def _start(flow, y0):
             f"{name} starts from a vector of floats, such as jnp.array([1.0, 2.0]), or "
             f"from its state; got {y0!r:.80}."
         )
+    require_state(flow, y0)
     return y0, floats[0].dtype
 
 

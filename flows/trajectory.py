@@ -50,28 +50,36 @@ class Trajectory(eqx.Module):
     solution: Any = None
 
     @property
-    def positions(self) -> Float[Array, "times n"]:
-        """The parameters x along the path."""
+    def positions(self) -> Float[Array, "*batch times n"]:
+        """The parameters x along the path (with a leading axis for a batch of runs)."""
+        if jnp.ndim(self.times) > 1:
+            return eqx.filter_vmap(lambda run: run.positions)(self)
         return jax.vmap(self.dynamics.position)(self.states)
 
     @property
-    def loss(self) -> Float[Array, " times"]:
-        """f(x(t)) at the saved times."""
+    def loss(self) -> Float[Array, "*batch times"]:
+        """f(x(t)) at the saved times (with a leading axis for a batch of runs)."""
         _objective(self.dynamics)
+        if jnp.ndim(self.times) > 1:  # each run has its own model
+            return eqx.filter_vmap(lambda run: run.loss)(self)
         return _losses(self.dynamics, self.positions)
 
     @property
-    def gradient_norm(self) -> Float[Array, " times"]:
-        """|∇f(x(t))| at the saved times (Euclidean)."""
+    def gradient_norm(self) -> Float[Array, "*batch times"]:
+        """|∇f(x(t))| at the saved times (Euclidean), likewise."""
         _objective(self.dynamics)
+        if jnp.ndim(self.times) > 1:
+            return eqx.filter_vmap(lambda run: run.gradient_norm)(self)
         return _gradient_norms(self.dynamics, self.positions)
 
     def state_at(self, t: Scalar) -> Any:
         """The state at time t: a saved one, or by dense output where it was kept.
 
         Raises:
-            BadInput: t is no saved time and the run holds no dense output.
+            BadInput: t is no saved time and the run holds no dense output, or this is
+                a batch of runs.
         """
+        self._require_one("a state at one time")
         times = np.asarray(self.times)
         if times.size == 0:
             raise BadInput(f"the run holds no saved time; it {self.end}.")
@@ -109,6 +117,7 @@ class Trajectory(eqx.Module):
         """
         from flows.drawing import axes
 
+        self._require_one("a curve")
         labels = {"loss": r"loss $f$", "gradient_norm": r"$|\nabla f|$"}
         if curve not in labels:
             raise BadInput(f"curve is one of {', '.join(labels)}; got {curve!r}.")
@@ -123,7 +132,15 @@ class Trajectory(eqx.Module):
         """An `xarray.Dataset` with the state's parts over (time, component)."""
         from flows.export import dataset
 
+        self._require_one("a dataset")
         return dataset(self.times, self.states)
+
+    def _require_one(self, what: str) -> None:
+        if jnp.ndim(self.times) > 1:
+            raise BadInput(
+                f"{what} is one run's, and this is a batch of {self.times.shape[:-1]}: "
+                "take one by jax.tree.map(lambda a: a[0], runs)."
+            )
 
     def __repr__(self) -> str:
         name = type(self.dynamics).__name__

@@ -58,6 +58,11 @@ def check(
         from proofs_check.registry import claims
 
         claim = claims()[claim]
+    if not isinstance(claim, Claim):
+        raise BadInput(
+            "check takes a claim (a function under @claim), or the id of one in "
+            f"claims(); got {claim!r:.60}."
+        )
     run = _Run(claim, effort, seed, delta)
     extra = [_from_parameters(claim, n, p) for n, p in (controls or {}).items()]
     if vary is None:
@@ -107,8 +112,9 @@ class _Run:
         if claim.full_only and effort == "quick":
             raise BadInput(f"the claim {claim.id} runs at effort='full' only")
         own = claim.quick_delta if effort == "quick" else claim.delta
-        if delta is not None and not (math.isfinite(delta) and delta > 0):
-            raise BadInput(f"delta must be a positive finite number, not {delta}")
+        good = isinstance(delta, Real) and math.isfinite(delta) and delta > 0
+        if delta is not None and not good:
+            raise BadInput(f"delta must be a positive finite number, not {delta!r}")
         self.delta = own if delta is None else float(delta)
         require_float64(f"The claim {claim.id}")
 
@@ -189,6 +195,11 @@ def _evidence(part: Route | Control, ctx: Context) -> tuple[list[Evidence], str]
     found: list[Evidence] = []
     try:
         made = part.run(ctx)
+        if not isinstance(made, Iterable | Evidence):
+            raise BadInput(
+                f"{part.name} returns {type(made).__name__}; a check returns what a "
+                "rule of the context or of proofs_check.decide brings home"
+            )
         for evidence in [made] if isinstance(made, Evidence) else made:
             if not isinstance(evidence, Evidence):
                 raise BadInput(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import sympy as sp
 
-from flows.errors import FlowtheoryError
+from flows.errors import BadInput, FlowtheoryError
+from flows.objective import Objective
 from flows.symbolic.models import indexed, latex_names, symbols_for_state, symbols_like
 from flows.symbolic.tracing import as_symbolic, trace
 
@@ -43,6 +45,11 @@ def latex_of(expression: Any, names: dict[Any, str] | None = None) -> str:
 
 def equation_of(dynamics: Any, y: Any) -> str:
     """See `flows.symbolic.latex`."""
+    shown = hasattr(dynamics, "equation") or isinstance(dynamics, eqx.Module)
+    if not shown or isinstance(dynamics, Objective):
+        raise BadInput(
+            f"latex takes a model, such as a GradientFlow, not {dynamics!r:.40}."
+        )
     general = getattr(dynamics, "equation", "")
     state = _state_of_objective(dynamics) if y is None else y
     if state is not None and _size(state) <= LARGEST_STATE:

@@ -142,16 +142,22 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
         kept[:] = [out_tree, numeric, static]
         return [x for n, x in zip(numeric, out_leaves, strict=True) if n]
 
+    if not callable(fn):
+        raise BadInput(f"a function of its symbols is traced; got {fn!r:.60}.")
     owner = name_of(fn)
     try:
         closed = jax.make_jaxpr(flat)(*structs)
+    except jax.errors.ConcretizationTypeError as error:
+        if _inside_sympy(error):
+            raise _by_closure(owner) from error
+        raise BadInput(
+            f"{owner} decides by Python on the value of a symbol (an if, a while, a "
+            "float()): write jnp.where or jax.lax.cond."
+        ) from error
     except TypeError as error:
         if "sympy" not in str(error) and not _inside_sympy(error):
             raise
-        raise BadInput(
-            f"{owner} met a symbol that did not come in as an argument. Pass every "
-            "symbol, and every model that holds symbols, as an argument."
-        ) from error
+        raise _by_closure(owner) from error
     interpreter = Interpreter(owner, unroll)
     constants = [interpreter.constant(v) for v in values]
     twins = real_twins([v for v in constants if is_symbolic(v)])
@@ -162,6 +168,13 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
     merged = [next(results) if n else s for n, s in zip(numeric, static, strict=True)]
     value = jax.tree.unflatten(out_tree, merged)
     return Trace(value, not interpreter.notes, tuple(interpreter.notes))
+
+
+def _by_closure(owner: str) -> BadInput:
+    return BadInput(
+        f"{owner} met a symbol that did not come in as an argument. Pass every "
+        "symbol, and every model that holds symbols, as an argument."
+    )
 
 
 def _inside_sympy(error: BaseException) -> bool:
