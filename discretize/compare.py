@@ -76,7 +76,9 @@ def compare(
 
     Returns:
         A `Comparison`: paths, losses, distance, the exact gap where the row has a
-        scheme.
+        scheme. Its `outcome` is DIVERGED where the optimiser left the finite numbers,
+        or its loss grew in all with a step beyond the limit (known, or measured at the
+        start).
 
     Raises:
         BadInput: see the arguments.
@@ -88,7 +90,7 @@ def compare(
     x = objective.ravel(params)
     # optax steps on arrays; an equinox module's functions stay with the objective.
     params = eqx.filter(objective.params(x), eqx.is_array)
-    unstable = False
+    unstable = ""
     if isinstance(optimizer, Pairing):
         if dynamics is not None or clock is not None or start is not None:
             raise BadInput("a row of the table brings its dynamics, clock and start.")
@@ -119,7 +121,7 @@ def compare(
         progress=progress,
         throw=False,
     )
-    if discrete.end.startswith("diverged") and not (unstable or allow_unstable):
+    if unstable != "known" and not allow_unstable:
         _refuse_divergence(label, discrete, hs)
     outcome = _outcome(discrete, objective, unstable)
     beside = None
@@ -185,17 +187,17 @@ def _steps(steps, t1, optimizer, one) -> int:
     return round(ratio)
 
 
-def _check_limit(objective, pairing, x, allow, measure) -> bool:
-    """Whether the step is beyond a limit that is known."""
+def _check_limit(objective, pairing, x, allow, measure) -> str:
+    """Whether the step is beyond a limit: "known", "measured" (at the start) or ""."""
     if pairing.row.limit is None or pairing.schedule is not None:
-        return False
+        return ""
     limit = float(pairing.row.limit(pairing.hyper))
     eta = float(pairing.hyper["learning_rate"])
     known = objective.facts.smoothness
     if known is not None:
         largest = limit / float(known.value)
         if eta < largest:
-            return False
+            return ""
         if not allow:
             raise UnstableStep(
                 f"{pairing} has no flow to stand beside: the learning rate {eta:g} is "
@@ -204,7 +206,7 @@ def _check_limit(objective, pairing, x, allow, measure) -> bool:
                 step=eta,
                 limit=largest,
             )
-        return True
+        return "known"
     if measure:
         found = objective.sharpness(objective.params(x), tolerance=1e-3)
         if eta * found.value >= limit:
@@ -215,7 +217,8 @@ def _check_limit(objective, pairing, x, allow, measure) -> bool:
                 UnstableStepWarning,
                 stacklevel=3,
             )
-    return False
+            return "measured"
+    return ""
 
 
 def _check_memory(pairing: Pairing) -> None:
@@ -229,6 +232,8 @@ def _check_memory(pairing: Pairing) -> None:
 
 
 def _refuse_divergence(label: str, discrete: Trajectory, hs: Any) -> None:
+    if not discrete.end.startswith("diverged"):
+        return
     step = discrete.times.size
     last = hs if np.ndim(hs) == 0 else hs[step - 1]
     time = float(discrete.times[-1]) + float(last)
@@ -241,7 +246,7 @@ def _refuse_divergence(label: str, discrete: Trajectory, hs: Any) -> None:
     )
 
 
-def _outcome(discrete: Trajectory, objective, unstable: bool) -> Outcome:
+def _outcome(discrete: Trajectory, objective, unstable: str) -> Outcome:
     if discrete.end.startswith("diverged"):
         return Outcome.DIVERGED
     if discrete.end.startswith("interrupted"):

@@ -28,7 +28,7 @@ LARGEST = 1e6
 """Largest curvature looked at where a limit is measured and not derived."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stability:
     """Up to which curvature λ a method is stable at a minimiser.
 
@@ -109,6 +109,8 @@ class Stability:
     def __str__(self) -> str:
         return self.verdict
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         import html
 
@@ -143,8 +145,8 @@ def stability(
     Phys. 4 (1964) (momentum).
 
     Args:
-        method: an optax optimiser, its hyperparameters numbers; or a deterministic
-            scheme.
+        method: an optax optimiser, its hyperparameters numbers (of a schedule the value
+            at which it ends counts); or a deterministic scheme.
         objective: the loss whose sharpness stands beside the limit (optional).
         params: where the sharpness is measured: the user's pytree. At a kink (ReLU)
             the Hessian is that of the branch that jax differentiates.

@@ -1,5 +1,6 @@
 """Objectives, deterministic dynamics, the symbolic face, solving, trajectories."""
 
+from flows import problems as problems
 from flows._version import __version__ as __version__
 from flows.adaptive import AdamFlow as AdamFlow
 from flows.adaptive import AdamState as AdamState
@@ -37,10 +38,13 @@ from flows.scheme import Step as Step
 from flows.sharpness import Sharpness as Sharpness
 from flows.solve import solve as solve
 from flows.symbolic import equal_symbolically as equal_symbolically
+from flows.symbolic import exactly as exactly
 from flows.symbolic import latex as latex
+from flows.symbolic import numerically as numerically
 from flows.symbolic import symbol_vector as symbol_vector
 from flows.symbolic import symbolically as symbolically
 from flows.symbolic import symbols_like as symbols_like
+from flows.symbolic import trace as trace
 from flows.trajectory import Trajectory as Trajectory
 
 __distribution__ = "flowtheory"

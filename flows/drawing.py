@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows.errors import BadInput
+
 COLOURS = {
     "blue": "#0072B2",
     "orange": "#E69F00",
@@ -17,8 +19,16 @@ COLOURS = {
 
 
 def axes(ax: Any = None) -> Any:
-    """The given axes, or those of a new figure; rcParams stay untouched."""
+    """The given axes, or those of a new figure; rcParams stay untouched.
+
+    Raises:
+        BadInput: something that is no axes (a figure, an array of axes).
+    """
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise BadInput(
+                f"ax is one matplotlib axes, as plt.subplots()[1]; got {ax!r:.60}."
+            )
         return ax
     import matplotlib.pyplot as plt
 

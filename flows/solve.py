@@ -94,8 +94,7 @@ def solve(
         stepsize_controller: default `diffrax.PIDController` with rtol = 1e-8,
             atol = 1e-10 in float64 and 1e-4, 1e-6 in float32.
         saveat: default 101 equal times including both ends.
-        event: diffrax's terminating event. The state there is kept where `saveat` asks
-            for it: `SaveAt(ts=times, t1=True)`.
+        event: diffrax's terminating event; its time and state stand last in the result.
         adjoint: default diffrax's recursive checkpointing; not `BacksolveAdjoint`.
         max_steps: most steps to take.
         progress: solve in segments behind a bar; an interrupt then keeps what is done.
@@ -184,6 +183,10 @@ def _finished(flow, solution, t1, t, y, throw) -> Trajectory:
         end = f"reached t = {t1:.6g}"
     elif solution.result == diffrax.RESULTS.event_occurred:
         end = f"event at t = {stop:.6g}"
+        if not kept or float(ts[-1]) < stop:  # where it happened is what one asks for
+            ts, ys = jax.tree.map(
+                lambda a, b: jnp.concatenate([a, b[None]]), (ts, ys), (t, y)
+            )
     elif _blows_up(flow, t, y, max(t1 - float(solution.t0), abs(stop))):
         end = f"{name} leaves the finite numbers at t = {stop:.6g}"
         error = NonFiniteState(f"{end}.", model=name, time=stop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.errors import BadInput
-from proofs_check.evidence import Grade, Real, Relation
+from proofs_check.evidence import Equal, Grade, Real, Relation
 from proofs_check.verdicts import require_separated
 
 Expected = float | int | str | None
@@ -306,10 +306,10 @@ def claim(
     id: str | None = None,
     *,
     title: str = "",
-    source: Source | str,
+    source: Source | str = "",
     statement: str = "",
     hypotheses: Sequence[Any] = (),
-    relation: Relation | None = None,
+    relation: Relation | float | None = None,
     grade: Grade | str | None = None,
     delta: Real = 0.01,
     quick_delta: Real | None = None,
@@ -331,7 +331,8 @@ def claim(
         source: where the statement stands (a plain text becomes a title).
         statement: LaTeX, or text with LaTeX between dollar signs.
         hypotheses: texts, `Hypothesis` objects or pairs (text, test of parameters).
-        relation: what is claimed of the measured value, where it is known beforehand;
+        relation: what is claimed of the measured value (a number c stands for
+            `Equal(c)`), where it is known beforehand;
             controls are then held against it as they are declared.
         grade: the weakest grade that the first evidence may have.
         delta: relative error that must be detectable at effort full.
@@ -348,8 +349,12 @@ def claim(
     Raises:
         BadInput: a malformed id, an unknown grade, a delta below 0, no source.
     """
+    if not source:
+        raise BadInput("a claim has a source: a Source(...), or a text.")
     if not isinstance(source, Source):
         source = Source(title=source)
+    if relation is not None and not isinstance(relation, Relation):
+        relation = Equal(float(relation))
     delta = _require_delta("delta", delta)
     fields: dict[str, Any] = {
         "source": source,

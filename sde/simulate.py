@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.door import require_instance
 from flows.dynamics import Dynamics, State
 from flows.errors import BadInput, SolveFailed
 from flows.progress import bar, compiling
@@ -66,6 +67,8 @@ def simulate(
         PrecisionError: float64 noise while jax computes in float32.
         SolveFailed: a bound of a jump process was exceeded.
     """
+    require_instance(process, Dynamics, "simulate takes a process")
+    require_instance(scheme, Scheme, "simulate takes a scheme, as Euler()")
     key = as_key(key)
     steps = _steps(t0, t1, h)
     t0, h = float(t0), float(h)

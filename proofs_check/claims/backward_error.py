@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize import Euler, ModifiedFlow, modified_terms
-from flows import Flow, GradientFlow, iterate, solve
+from flows import Flow, GradientFlow, NonFiniteState, iterate, solve
 from flows.problems import taylor_polynomial, wavy
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
-from proofs_check.evidence import Evidence
+from proofs_check.evidence import Evidence, Order
 
 BARRETT = Source(
     title="Implicit Gradient Regularization",
@@ -106,7 +106,7 @@ class _Truncated(Flow):
 
 
 def errors_at_end(p: int, factor: float, rates, t1: float) -> np.ndarray:
-    """|x_{T/h} - y(T)| for the truncation to p terms, its last one times `factor`."""
+    """|x_{T/h} - y(T)| at T = t1, of the field of p terms, its last times `factor`."""
     flow, x = GradientFlow(wavy()), jnp.array([1.2, 0.8])
     errors = []
     for h in rates:
@@ -129,6 +129,14 @@ def errors_at_end(p: int, factor: float, rates, t1: float) -> np.ndarray:
     return np.array(errors)
 
 
+LARGEST_CURVATURE = 2.2
+"""Of the loss at the start, where it is largest along the path."""
+
+
+def _small_steps(parameters) -> bool:
+    return parameters["h"] * LARGEST_CURVATURE < 1
+
+
 def _order_claim(p: int):
     wrong = p - 1.0
 
@@ -139,17 +147,24 @@ def _order_claim(p: int):
         source=BARRETT,
         statement=rf"|x_{{T/h}} - y(T)| = O(h^{p}),\quad"
         rf" \dot y = \textstyle\sum_{{j\le {p}}} h^{{j-1}} f_j(y)",
-        hypotheses=(r"$f$ smooth", r"$hL < 1$"),
+        hypotheses=(
+            r"$f$ smooth",
+            (rf"$hL < 1$, here $L = {LARGEST_CURVATURE}$", _small_steps),
+        ),
         grade="measured",
         delta=0.25,
         unit="order in h (time unit: 1/curvature)",
+        parameters={"h": 0.1},
     )
     def order_claim(ctx: Context) -> Evidence:
         return _measure(ctx, 1.0)
 
     def _measure(ctx: Context, factor: float) -> Evidence:
-        rates = 0.1 * 0.5 ** np.arange(8)
-        errors = errors_at_end(p, factor, rates, 1.0)
+        rates = ctx.parameters["h"] * 0.5 ** np.arange(8)
+        try:
+            errors = errors_at_end(p, factor, rates, 10 * ctx.parameters["h"])
+        except NonFiniteState:
+            return ctx.diverged(Order(p))
         return decide.order(p, rates, errors, floor=1e-13)
 
     name = "the field doubled" if p == 1 else f"the sign of f_{p} flipped"

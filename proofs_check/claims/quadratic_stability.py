@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,7 +75,9 @@ def adam(eta, b1, b2, e):
 def _derived(factory: Callable, claimed: Callable, factor) -> Evidence:
     """The limit of λ that Jury's conditions give, against the claimed expression."""
     names = inspect.signature(factory).parameters
-    ranges = {n: (0, 1) if n.startswith("b") else (0, math.inf) for n in names}
+    ranges: dict[str, Any] = {
+        n: (0, 1) if n.startswith("b") else (0, math.inf) for n in names
+    }
     found = stability_of(factory, **ranges)
     symbols = {s.name: s for s in found.limit.free_symbols}
     expected = factor * claimed(symbols) / symbols["eta"]
