@@ -64,7 +64,7 @@ SGD = Correspondence(
     required=("learning_rate",),
     conventions=("time of a step: η", "x_k stands beside x(t_k), t_k = Σ η_j"),
     limit=lambda hyper: 2.0,
-    source="Elkabetz and Cohen, arXiv 2107.06608, section 2",
+    source="Elkabetz and Cohen, arXiv 2107.06608",
 )
 """Gradient descent is explicit Euler on gradient flow."""
 

@@ -20,7 +20,8 @@ class GradientFlow(Flow):
     step η). Energy identity: df/dt = -|∇f|².
 
     Reference: Elkabetz and Cohen, "Continuous vs. Discrete Optimization of Deep Neural
-    Networks", NeurIPS 2021, arXiv 2107.06608, section 2.
+    Networks", NeurIPS 2021, arXiv 2107.06608
+    (gradient descent as a numerical solution of gradient flow).
     """
 
     equation: ClassVar[str] = r"\dot\theta = -\nabla f(\theta)"

@@ -34,7 +34,7 @@ ELKABETZ = Source(
     authors="Omer Elkabetz and Nadav Cohen",
     year=2021,
     arxiv="2107.06608",
-    location="section 2",
+    location="gradient descent as a numerical solution of gradient flow",
 )
 
 
@@ -283,7 +283,7 @@ def _linear_net():
 @claim(
     "gradient_flow.first-order-law",
     title="The error of gradient descent is η c(t), with a known c",
-    source=ELKABETZ,
+    source=dataclasses.replace(ELKABETZ, location="the law is derived here"),
     statement=r"x_k - x(k\eta) = \eta\, c(k\eta) + O(\eta^2),\quad"
     r"\dot c = -\nabla^2 f\, c - \tfrac12 \nabla^2 f\,\nabla f,\quad c(0)=0",
     hypotheses=(r"$f$ three times continuously differentiable", r"$\eta L < 2$"),

@@ -41,7 +41,7 @@ COHEN_GD = Source(
     "Ameet Talwalkar",
     year=2021,
     arxiv="2103.00065",
-    location="section 2",
+    location="the condition is classical; the proof is by Jury's conditions",
 )
 BOCK = Source(
     title="Local Convergence of Adaptive Gradient Descent Optimizers",
