@@ -41,7 +41,8 @@ LEIMKUHLER = Source(
     "sampling",
     authors="Benedict Leimkuhler and Charles Matthews",
     year=2013,
-    location="Applied Mathematics Research eXpress 2013(1), 34-56; the variances are derived here",
+    location="Applied Mathematics Research eXpress 2013(1), 34-56; the variances are "
+    "derived here",
 )
 BROSSE = Source(
     title="The tamed unadjusted Langevin algorithm",
