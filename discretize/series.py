@@ -99,10 +99,10 @@ def tidy(expression: Any) -> Any:
 
 
 def resolved(expression: Any) -> Any:
-    """An expression without those Max, Min and step functions that signs decide."""
+    """An expression without those Max, Min, steps and conditions that signs decide."""
     import sympy as sp
 
-    kinks = expression.atoms(sp.Max, sp.Min, sp.Heaviside)
+    kinks = expression.atoms(sp.Max, sp.Min, sp.Heaviside, sp.Gt, sp.Ge, sp.Lt, sp.Le)
     table = {}
     for e in sorted(kinks, key=sp.count_ops):
         u = e.xreplace(table)
@@ -110,6 +110,11 @@ def resolved(expression: Any) -> Any:
             sign = _with_bounded_exponentials(u.args[0])
             if sign.is_positive or sign.is_negative:
                 table[e] = sp.Integer(1 if sign.is_positive else 0)
+        elif isinstance(u, (sp.Gt, sp.Ge, sp.Lt, sp.Le)):
+            gap = _with_bounded_exponentials(u.lhs - u.rhs)
+            if gap.is_positive or gap.is_negative:
+                greater = isinstance(u, (sp.Gt, sp.Ge))
+                table[e] = sp.S.true if bool(gap.is_positive) == greater else sp.S.false
         elif isinstance(u, (sp.Max, sp.Min)) and (best := _larger(u)) is not None:
             table[e] = best
     return expression.xreplace(table) if table else expression

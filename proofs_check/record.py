@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,21 @@ def source_hash(claim: Claim) -> str:
 
 
 def _source(run: Any) -> str:
+    """A function's text and its code; the text of executed strings may be stale."""
     try:
-        return inspect.getsource(run)
+        text = inspect.getsource(run)
     except (OSError, TypeError):
-        code = getattr(run, "__code__", None)
-        return repr((code.co_code, code.co_consts)) if code is not None else repr(run)
+        text = ""
+    code = getattr(run, "__code__", None)
+    return text + (repr(run) if code is None else repr(_bytes(code)))
+
+
+def _bytes(code: types.CodeType) -> tuple[Any, ...]:
+    """Code and constants, nested functions included; no address in memory."""
+    constants = [
+        _bytes(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts
+    ]
+    return code.co_code, code.co_names, tuple(constants)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

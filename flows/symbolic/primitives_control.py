@@ -56,19 +56,36 @@ def _scan(interpreter: Any, eqn: Any, *values: Any) -> list[Any]:
     length = p["length"]
     if length > interpreter.unroll and any(is_symbolic(v) for v in values):
         raise Undecided(f"a loop of {length} steps is longer than the limit of unroll")
-    first, last = p["num_consts"], p["num_consts"] + p["num_carry"]
+    carried, first, last = _scan_layout(eqn)
     consts, carry, xs = values[:first], list(values[first:last]), values[last:]
     rows: list[Any] = []
     steps = range(length)
     for k in reversed(steps) if p["reverse"] else steps:
         out = _run(interpreter, p["jaxpr"], *consts, *carry, *(x[k] for x in _rows(xs)))
-        carry = out[: p["num_carry"]]
-        rows.append(out[p["num_carry"] :])
+        carry = out[:carried]
+        rows.append(out[carried:])
     rows = rows[::-1] if p["reverse"] else rows
-    avals = [v.aval for v in eqn.outvars[p["num_carry"] :]]
+    avals = [v.aval for v in eqn.outvars[carried:]]
     columns = zip(*rows, strict=True) if rows else [()] * len(avals)
     stacked = [_stack(interpreter, c, a) for c, a in zip(columns, avals, strict=True)]
     return [*carry, *stacked]
+
+
+def _scan_layout(eqn: Any) -> tuple[int, int, int]:
+    """How many outputs are carried, and where carry and rows begin among the inputs.
+
+    Read off the shapes, since the names of scan's parameters change between versions
+    of jax: rows have one axis more outside than inside, all else has the same shape.
+    """
+    inner = eqn.params["jaxpr"].jaxpr
+
+    def sliced(outside, inside):
+        pairs = zip(outside, inside, strict=True)
+        return sum(a.aval.shape != b.aval.shape for a, b in pairs)
+
+    carried = len(eqn.outvars) - sliced(eqn.outvars, inner.outvars)
+    last = len(eqn.invars) - sliced(eqn.invars, inner.invars)
+    return carried, last - carried, last
 
 
 def _rows(xs: Sequence[Any]) -> list[Any]:

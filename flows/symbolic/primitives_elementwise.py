@@ -230,6 +230,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "mul": lambda a, b: a * b,
     "neg": lambda a: -a,
     "square": lambda a: a**2,
+    "one_minus_square": lambda a: 1 - a**2,
     "pow": power,
     "sqrt": square_root,
     "rsqrt": lambda a: sp.oo if a == 0 else 1 / square_root(a),
