@@ -111,8 +111,8 @@ def resolved(expression: Any) -> Any:
             if sign.is_positive or sign.is_negative:
                 table[e] = sp.Integer(1 if sign.is_positive else 0)
         elif isinstance(u, (sp.Gt, sp.Ge, sp.Lt, sp.Le)):
-            left, right = map(sp.sympify, (u.lhs, u.rhs))
-            gap = _with_bounded_exponentials(left - right)
+            sides: tuple[Any, Any] = u.lhs, u.rhs
+            gap = _with_bounded_exponentials(sides[0] - sides[1])
             if gap.is_positive or gap.is_negative:
                 greater = isinstance(u, (sp.Gt, sp.Ge))
                 table[e] = sp.S.true if bool(gap.is_positive) == greater else sp.S.false
