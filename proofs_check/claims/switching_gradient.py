@@ -104,7 +104,8 @@ def _law(ctx: Context, convention: str) -> Evidence:
     from scipy.stats import beta
 
     rate = float(ctx.parameters["rate"])
-    n = decide.law_sample_size(ctx.delta)
+    bias = 1e-6
+    n = decide.law_sample_size(ctx.delta - 2 * bias)
     process = SwitchingQuadratic(
         centres=CENTRES, curvature=1.0, rate=rate, convention=convention
     )
@@ -119,8 +120,8 @@ def _law(ctx: Context, convention: str) -> Evidence:
         f"Beta({rate:g}, {rate:g})",
         x,
         lambda x: beta.cdf((x + 1) / 2, rate, rate),
-        delta=ctx.delta * 1.05,
-        bias=1e-6,
+        delta=ctx.delta,
+        bias=bias,
         data={"xlabel": "position x"},
     )
 
