@@ -7,7 +7,7 @@ OUT ?= out
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench notebooks clean
+.PHONY: help demo test test-slow lint format bench notebooks figures clean
 
 help:
 	@echo "make demo       set up, check the claims, write a report page and a picture to $(OUT)/"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the larger tests"
 	@echo "make lint       ruff, types, the staircase of imports"
 	@echo "make notebooks  run the notebooks, small"
+	@echo "make figures    every figure, with its caption, to $(OUT)/figures"
 	@echo "make bench      measure speed, write benchmarks/RESULTS.md"
 
 $(VENV)/bin/python:
@@ -60,6 +61,9 @@ format: $(VENV)/.dev
 
 notebooks: $(VENV)/.dev
 	@$(BIN)/python examples/run_notebooks.py --out $(OUT)/notebooks
+
+figures: $(VENV)/.runtime
+	@$(BIN)/python examples/figures.py --out $(OUT)/figures
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks --write

@@ -1,5 +1,6 @@
 """Schemes, discrete optimisers, and what ties them to a dynamics."""
 
+from discretize import figures as figures
 from discretize.compare import UnstableStepWarning as UnstableStepWarning
 from discretize.compare import compare as compare
 from discretize.comparison import Comparison as Comparison

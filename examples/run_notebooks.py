@@ -8,7 +8,10 @@ import pathlib
 import sys
 import time
 
-NOTEBOOKS = ("ten_lines.py",)
+
+def notebooks(here: pathlib.Path) -> list[pathlib.Path]:
+    """The py:percent files: they begin with jupytext's header."""
+    return [p for p in sorted(here.glob("*.py")) if "# jupytext:" in p.read_text()[:80]]
 
 
 def run(source: pathlib.Path, out: pathlib.Path) -> float:
@@ -28,12 +31,15 @@ def run(source: pathlib.Path, out: pathlib.Path) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, default="out/notebooks")
-    out = pathlib.Path(parser.parse_args().out)
-    out.mkdir(parents=True, exist_ok=True)
-    here = pathlib.Path(__file__).parent
-    for name in NOTEBOOKS:
-        seconds = run(here / name, out)
-        print(f"{name}: ran to the end in {seconds:.0f} s", file=sys.stderr)
+    parser.add_argument("names", nargs="*", help="notebooks to run (default: all)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = notebooks(pathlib.Path(__file__).parent)
+    for source in found:
+        if options.names and source.stem not in options.names:
+            continue
+        seconds = run(source, options.out)
+        print(f"{source.name}: ran to the end in {seconds:.0f} s", file=sys.stderr)
     return 0
 
 

@@ -1,0 +1,39 @@
+"""The table of correspondences. A new optimiser is one row in a module here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
+from discretize.rows.gradient import HEAVY_BALL, SGD
+from discretize.schemes import Splitting
+
+ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP)
+
+
+def correspondences() -> Any:
+    """The table of rows: optimiser, dynamics, scheme, relation, conventions."""
+    from flows.display import Table
+
+    rows = []
+    for row in ROWS:
+        scheme = "the flow itself" if row.scheme is None else _scheme_name(row.scheme)
+        model = _model_name(row)
+        conventions = "; ".join(row.conventions)
+        rows.append((row.name, model, scheme, str(row.relation), conventions))
+    columns = ("optimiser", "dynamics", "scheme", "relation", "conventions")
+    return Table(columns, rows)
+
+
+def _scheme_name(scheme):
+    if isinstance(scheme, Splitting):
+        inner = f", {type(scheme.inner).__name__} inside" if scheme.inner else ""
+        return f"splitting {scheme}{inner}"
+    return type(scheme).__name__
+
+
+def _model_name(row):
+    from flows.problems import quadratic
+
+    hyper = {**dict.fromkeys(row.required, 0.5), **row.defaults}
+    return type(row.dynamics(quadratic([1.0]), hyper)).__name__
