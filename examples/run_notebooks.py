@@ -11,7 +11,8 @@ import time
 
 def notebooks(here: pathlib.Path) -> list[pathlib.Path]:
     """The py:percent files: they begin with jupytext's header."""
-    return [p for p in sorted(here.glob("*.py")) if "# jupytext:" in p.read_text()[:80]]
+    found = sorted(here.glob("*.py"))
+    return [p for p in found if p.read_text().startswith("# ---\n# jupyter:")]
 
 
 def run(source: pathlib.Path, out: pathlib.Path) -> float:
