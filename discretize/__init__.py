@@ -11,6 +11,7 @@ from discretize.correspondence import Correspondence as Correspondence
 from discretize.correspondence import Exact as Exact
 from discretize.correspondence import Order as Order
 from discretize.correspondence import Pairing as Pairing
+from discretize.corridors import decrease_defect as decrease_defect
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect
@@ -18,6 +19,8 @@ from discretize.modified import ModifiedFlow as ModifiedFlow
 from discretize.modified import modified_terms as modified_terms
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
+from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
+from discretize.optimizers import move_in_logarithms as move_in_logarithms
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
 from discretize.order import order as order
@@ -31,6 +34,14 @@ from discretize.rows import ROWS as ROWS
 from discretize.rows import SCALAR_RMSPROP as SCALAR_RMSPROP
 from discretize.rows import SGD as SGD
 from discretize.rows import correspondences as correspondences
+from discretize.rows.first_order import EXPONENTIATED_GRADIENT as EXPONENTIATED_GRADIENT
+from discretize.rows.first_order import NORMALISED_GD as NORMALISED_GD
+from discretize.rows.first_order import POLYAK as POLYAK
+from discretize.rows.first_order import POLYAK_SGD as POLYAK_SGD
+from discretize.rows.first_order import SIGN_SGD as SIGN_SGD
+from discretize.rows.first_order import (
+    UNNORMALISED_EXPONENTIATED_GRADIENT as UNNORMALISED_EXPONENTIATED_GRADIENT,
+)
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
 from discretize.schemes import Euler as Euler

@@ -126,7 +126,8 @@ def compare(
     outcome = _outcome(discrete, objective, unstable)
     beside = None
     if flow and discrete.times.size > 1:
-        beside = _flow_side(model, y0, t0, discrete.times, rtol, progress, outcome)
+        field = optimizer.solved(model) if isinstance(optimizer, Pairing) else model
+        beside = _flow_side(field, y0, t0, discrete.times, rtol, progress, outcome)
     scheme = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
     return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
 
@@ -192,7 +193,7 @@ def _check_limit(objective, pairing, x, allow, measure) -> str:
     if pairing.row.limit is None or pairing.schedule is not None:
         return ""
     limit = float(pairing.row.limit(pairing.hyper))
-    eta = float(pairing.hyper["learning_rate"])
+    eta = float(pairing.hyper[pairing.row.rate_name])
     known = objective.facts.smoothness
     if known is not None:
         largest = limit / float(known.value)

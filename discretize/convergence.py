@@ -86,6 +86,8 @@ def convergence(
             f"convergence takes a row of the table without its numbers, such as SGD; "
             f"got {row!r:.60}."
         )
+    if row.rate_name is None:
+        raise BadInput(f"{row.name} has no learning rate that could shrink.")
     require_number("t1", t1, positive=True)
     t1 = float(t1)
     for eta in np.atleast_1d(np.asarray(learning_rates, object)):
@@ -101,7 +103,7 @@ def convergence(
         if steps < 1 or abs(steps * eta - t1) > 1e-9 * t1:
             raise BadInput(f"the learning rate {eta} does not divide t1 = {t1}.")
         values = {**fixed, **(hyper(eta) if hyper else {})}
-        pairing = row(learning_rate=eta, **values)
+        pairing = row(**{str(row.rate_name): eta}, **values)
         model = pairing.dynamics(objective)
         t0, y0 = (flow_start or row.start)(model, pairing.hyper, x)
         if norm == "end":
@@ -116,7 +118,8 @@ def convergence(
                 check_sharpness=False,
             )
             times, positions = run.times[1:], run.positions[1:]
-        gap = positions - _reference(model, y0, t0, times, tolerance)
+        field = pairing.solved(model)
+        gap = positions - _reference(field, y0, t0, times, tolerance)
         errors.append(_norm(np.linalg.norm(gap, axis=1), norm, relation))
     scale = float(np.max(np.abs(np.asarray(x))))
     floor = 10 * tolerance * max(scale, 1.0)

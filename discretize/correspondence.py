@@ -16,6 +16,18 @@ from flows.types import is_traced
 
 Hyper = Mapping[str, Any]
 
+RETENTION = ("momentum", "b1", "b2", "decay")
+"""Hyperparameters that are factors by which a memory is retained."""
+
+RANGES: dict[str, Callable[[float], bool]] = {
+    "in [0, 1)": lambda value: 0 <= value < 1,
+    ">= 0": lambda value: 0 <= value < np.inf,
+    "> 0": lambda value: 0 < value < np.inf,
+    "> 0, or infinite for none": lambda value: value > 0,
+    "finite": lambda value: bool(np.isfinite(value)),
+}
+"""Ranges of hyperparameters: in words, and whether a number is inside."""
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -81,6 +93,14 @@ class Correspondence:
         limit: hyper -> largest stable (learning rate × curvature) on a quadratic, or
             None where it depends on the state.
         source: where the pairing is stated.
+        rate_name: the hyperparameter that sets the size of a step, which may be an
+            optax schedule; None where there is none.
+        solved: (dynamics, hyper) -> the flow to integrate beside the optimiser, where
+            the field of the dynamics jumps and only its smoothing can be integrated.
+        ranges: hyperparameter -> its range, a key of `RANGES`, where the name does not
+            tell it.
+        domain: what the entries of a start must be, as assumptions on symbols
+            (`positive`); for proofs.
     """
 
     name: str
@@ -97,13 +117,17 @@ class Correspondence:
     conventions: tuple[str, ...] = ()
     limit: Callable[[Hyper], Any] | None = None
     source: str = ""
+    rate_name: str | None = "learning_rate"
+    solved: Callable[[Any, Hyper], Dynamics] | None = None
+    ranges: Mapping[str, str] = field(default_factory=dict)
+    domain: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, **hyper: Any) -> Pairing:
         """The row at given hyperparameters.
 
         Args:
-            hyper: numbers; `learning_rate` may be an optax schedule (a function of the
-                step index) where the dynamics does not depend on it.
+            hyper: numbers; the learning rate may be an optax schedule (a function of
+                the step index) where the dynamics does not depend on it.
 
         Raises:
             BadInput: an unknown or missing name, or a value out of range.
@@ -119,16 +143,21 @@ class Correspondence:
             )
         values = {**self.defaults, **hyper}
         for key, value in values.items():
-            if not (callable(value) and key == "learning_rate"):
-                _check_range(self.name, key, value)
+            if not (callable(value) and key == self.rate_name):
+                _check_range(self.name, key, value, self.range_of(key))
                 values[key] = jnp.asarray(value, jnp.asarray(0.0).dtype)
         return Pairing(self, values)
+
+    def range_of(self, name: str) -> str:
+        """The range of a hyperparameter, a key of `RANGES`."""
+        by_name = "in [0, 1)" if name in RETENTION else ">= 0"
+        return self.ranges.get(name, "> 0" if name == self.rate_name else by_name)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.relation}>"
 
 
-def _check_range(row: str, key: str, value: Any) -> None:
+def _check_range(row: str, key: str, value: Any, want: str) -> None:
     if is_traced(value):
         return
     number = np.asarray(value, dtype=object)
@@ -138,12 +167,7 @@ def _check_range(row: str, key: str, value: Any) -> None:
         value = np.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise BadInput(f"{row}: {key} is one number; got {value!r}.") from None
-    fraction = key in ("momentum", "b1", "b2", "decay")
-    positive = key == "learning_rate"
-    good = np.isfinite(value) and value >= 0
-    good = good and (value < 1 if fraction else value > 0 if positive else True)
-    if not good:
-        want = "in [0, 1)" if fraction else "> 0" if positive else ">= 0"
+    if not RANGES[want](value):
         raise BadInput(f"{row}: {key} is a number {want}; got {value}.")
 
 
@@ -156,8 +180,8 @@ class Pairing:
 
     @property
     def schedule(self) -> Callable[[Any], Any] | None:
-        """The learning rate's schedule, or None where it is a number."""
-        rate = self.hyper["learning_rate"]
+        """The learning rate's schedule, or None where it is a number, or absent."""
+        rate = self.hyper.get(self.row.rate_name)
         return rate if callable(rate) else None
 
     def in_precision(self, dtype: Any) -> Pairing:
@@ -174,9 +198,8 @@ class Pairing:
             return self.row.clock(self.hyper)
         # int32 like the count of optax, which decides the precision of its schedules.
         rates = jax.vmap(self.schedule)(jnp.arange(steps, dtype=jnp.int32))
-        return jax.vmap(lambda r: self.row.clock({**self.hyper, "learning_rate": r}))(
-            rates
-        )
+        name = self.row.rate_name
+        return jax.vmap(lambda r: self.row.clock({**self.hyper, name: r}))(rates)
 
     def dynamics(self, objective: Objective) -> Dynamics:
         """The row's dynamics on an objective.
@@ -193,6 +216,11 @@ class Pairing:
                 f"the flow of {self.row.name} depends on the learning rate, so a "
                 "schedule gives no one flow; give a number."
             ) from None
+
+    def solved(self, model: Any) -> Any:
+        """The flow to integrate: the row's dynamics, or its smoothing."""
+        smooth = self.row.solved
+        return model if smooth is None else smooth(model, self.hyper)
 
     def __repr__(self) -> str:
         shown = ", ".join(

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from discretize.correspondence import Correspondence, Exact
+from discretize.correspondence import RETENTION, Correspondence, Exact
 from discretize.optimiser import OptaxStep
 from flows import BadInput, Objective
 
 
 class LocalModel(Objective):
-    """A loss known at one point: ∇f(x) = g + H (x - c), entry by entry.
+    """A loss known at one point: f(c) = f₀, ∇f(x) = g + H (x - c), entry by entry.
 
-    With g, H and c symbols, a scheme that asks for the gradient anywhere else than at
-    c shows an H in its step, so it cannot pass for an optimiser that does not.
+    With f₀, g, H and c symbols, a scheme that asks for the gradient anywhere else than
+    at c shows an H in its step, so it cannot pass for an optimiser that does not.
     """
 
     facts: Any
     slope: Float[Array, " n"]
     curvature: Float[Array, " n"]
     centre: Float[Array, " n"]
+    level: Float[Array, ""] | float = 0.0
 
     @property
     def size(self) -> int:
@@ -30,10 +31,10 @@ class LocalModel(Objective):
         return self.slope.shape[0]
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
-        """g·(x - c) + ½ (x - c)·H(x - c)."""
+        """f₀ + g·(x - c) + ½ (x - c)·H(x - c)."""
         del batch
         move = x - self.centre
-        return (self.slope * move + 0.5 * self.curvature * move**2).sum()
+        return self.level + (self.slope * move + 0.5 * self.curvature * move**2).sum()
 
     def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
         """The affine gradient g + H (x - c)."""
@@ -41,7 +42,14 @@ class LocalModel(Objective):
         return self.slope + self.curvature * (x - self.centre)
 
 
-def two_steps(row: Correspondence, hyper: Any, x: Any, slopes: Any, curvatures: Any):
+def two_steps(
+    row: Correspondence,
+    hyper: Any,
+    x: Any,
+    slopes: Any,
+    curvatures: Any,
+    levels: Any = (0.0, 0.0),
+):
     """Positions after one and two steps, of the optimiser and of the scheme.
 
     Args:
@@ -50,24 +58,28 @@ def two_steps(row: Correspondence, hyper: Any, x: Any, slopes: Any, curvatures: 
         x: start, shape [n].
         slopes: gradients g_0, g_1 at the two visited points, shape [2, n].
         curvatures: slopes of the gradient there, shape [2, n].
+        levels: values f_0, f_1 of the loss there, shape [2].
     """
     if row.scheme is None:
         raise BadInput(f"{row.name} names no scheme.")
     optimizer = OptaxStep(row.optimizer, hyper)
     p, carry = x, None
     h = row.clock(hyper)
-    model = row.dynamics(LocalModel(None, slopes[0], curvatures[0], x), hyper)
+
+    def local(k, centre):
+        return LocalModel(None, slopes[k], curvatures[k], centre, levels[k])
+
+    model = row.dynamics(local(0, x), hyper)
     y = row.scheme_start(model, hyper, x)
     memory = row.scheme.init(model, 0.0, y)
     shown = []
     for k in range(2):
         t = k * h
-        local = LocalModel(None, slopes[k], curvatures[k], p)
+        seen = _Holder(local(k, p))
         if k == 0:
-            carry = optimizer.init(_Holder(local), t, p)
-        p, carry, _ = optimizer.step(_Holder(local), t, p, h, None, carry)
-        here = model.position(y)
-        model = row.dynamics(LocalModel(None, slopes[k], curvatures[k], here), hyper)
+            carry = optimizer.init(seen, t, p)
+        p, carry, _ = optimizer.step(seen, t, p, h, None, carry)
+        model = row.dynamics(local(k, model.position(y)), hyper)
         y, memory, _ = row.scheme.step(model, t, y, h, None, memory)
         shown.append((p, model.position(y)))
     return [a for a, _ in shown], [b for _, b in shown]
@@ -83,9 +95,9 @@ class _Holder:
 def prove(row: Correspondence) -> Any:
     """Whether two steps of the optimiser are two steps of the scheme, symbolically.
 
-    Hyperparameters, start, both gradients and both curvatures are symbols, so it holds
-    for every loss. The first step sees the initial memory, the second one that the
-    first has filled; steps after these two are left to a measurement.
+    Hyperparameters, start, both losses, gradients and curvatures are symbols, so it
+    holds for every loss. The first step sees the initial memory, the second one that
+    the first has filled; steps after these two are left to a measurement.
 
     Args:
         row: a row whose relation is `Exact`.
@@ -110,24 +122,27 @@ def prove(row: Correspondence) -> Any:
     if not isinstance(row.relation, Exact):
         raise BadInput(f"{row.name} claims {row.relation}, not exactness.")
     names = (*row.required, *row.defaults)
-    hyper = {n: _symbol(n) for n in names}
+    hyper = {n: _symbol(n, row.range_of(n)) for n in names}
     # Two coordinates, so that a norm over all of them is told from an entry.
-    x, n = symbol_vector("x", 2), 2
+    x, n = symbol_vector("x", 2, **row.domain), 2
+    f = symbol_vector("f", 2)
     g, c = (
         np.array([symbol_vector(f"{name}{k}", n) for k in range(2)], dtype=object)
         for name in ("g", "H")
     )
-    traced = trace(lambda hp, x, g, c: two_steps(row, hp, x, g, c), hyper, x, g, c)
+    traced = trace(lambda hp, *a: two_steps(row, hp, *a), hyper, x, g, c, f)
     optimiser, scheme = (np.concatenate(side) for side in traced.value)
     if not traced.exact:
         return IdentityResult("undecided", remainder="; ".join(traced.notes))
     return equal_symbolically(optimiser, scheme)
 
 
-def _symbol(name: str) -> Any:
+def _symbol(name: str, wanted: str) -> Any:
     """A hyperparameter's symbol; retention factors are b = 1/(1 + r) with r > 0."""
     import sympy
 
-    if name in ("b1", "b2", "decay", "momentum"):
+    if name in RETENTION:
         return 1 / (1 + sympy.Symbol(f"r_{name}", positive=True))
+    if wanted == "finite":
+        return sympy.Symbol(name, real=True)
     return sympy.Symbol(name, positive=True)

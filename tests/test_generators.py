@@ -32,6 +32,10 @@ def payoff(x, y, p):
     return p["a"] * x[0] * y[0] + x[0] ** 3 / 3 - jnp.sin(y[0])
 
 
+def one_output(x):
+    return jnp.tanh(x[0] * x[1:])
+
+
 def switching(convention):
     centres = jnp.array([[1.0, 0.5], [-1.0, 0.25], [0.0, 2.0]])
     model = sde.SwitchingQuadratic(centres, 0.7, 1.3, convention)
@@ -41,6 +45,14 @@ def switching(convention):
 EXAMPLES = {
     "gradient flow": (flows.GradientFlow(wavy()), X),
     "modified heavy ball": (flows.ModifiedHeavyBallFlow(wavy(), 0.05, 0.6), X),
+    "accelerated": (
+        flows.AcceleratedFlow(wavy(), 3.0),
+        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+    ),
+    "accelerated, strongly convex": (
+        flows.StronglyConvexAcceleratedFlow(wavy(), 0.7),
+        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+    ),
     "adam": (
         flows.AdamFlow(wavy(), 0.4, 1.1, 0.03, 0.02),
         flows.AdamState(X, jnp.array([0.2, -0.4]), V),
@@ -70,6 +82,19 @@ EXAMPLES = {
     ),
     "switching, never repeat": switching("never_repeat"),
     "switching, fresh draw": switching("fresh_draw"),
+    "preconditioned": (flows.PreconditionedFlow(wavy(), jnp.array([0.5, 2.0])), X),
+    "newton": (flows.newton_flow(wavy()), X),
+    "natural gradient": (
+        flows.NaturalGradientFlow(flows.SquareLoss(one_output, jnp.array([0.4]), 2)),
+        X,
+    ),
+    "mirror, simplex": (flows.MirrorFlow(wavy(), flows.SimplexEntropy()), X),
+    "mirror, orthant": (flows.MirrorFlow(wavy(), flows.Entropy()), X),
+    "mirror, dual": (flows.DualMirrorFlow(wavy(), flows.Entropy()), V),
+    "normalised": (flows.NormalisedFlow(wavy(), 0.25), X),
+    "sign": (flows.SignFlow(wavy()), X),
+    "sign, smoothed": (flows.SignFlow(wavy(), 0.25), X),
+    "polyak": (flows.PolyakFlow(wavy(), -2.0, 3.0, 0.125, 0.5), X),
     "modified": (
         ModifiedFlow(
             flows.GradientFlow(double_well()), discretize.Euler(), jnp.asarray(0.1), 2

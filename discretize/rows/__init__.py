@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
+from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
 from discretize.schemes import Splitting
 
-ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP)
+ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP, *FIRST_ORDER_ROWS)
 
 
 def correspondences() -> Any:

@@ -55,6 +55,8 @@ def _rationalise(value: float, dtype: str) -> tuple[Fraction, bool]:
     precision = _PRECISION[dtype]
     if x.denominator == 1 and abs(x) <= 2**precision:
         return x, True
+    if abs(x.numerator) == 1:  # a power of two, such as the machine epsilon
+        return x, True
     low, high = rounding_interval(abs(x), dtype)
     candidate = simplest_between(max(low, Fraction(0)), high)
     # A random float has numerator * denominator near 2^precision; a thousandth of
@@ -70,9 +72,9 @@ def rationalise(value: float, dtype: str = "float64") -> tuple[Fraction, bool]:
     """The simplest rational that rounds to `value`, and whether it is to be believed.
 
     Integers and fractions of small height (numerator times denominator at most a
-    thousandth of 2^precision) are taken as meant; so are decimals of few digits
-    (13 for float64, 5 for float32: 1e-8, 0.999). Any other float (√2, π, a random
-    number) is kept as the dyadic fraction it is, and called inexact.
+    thousandth of 2^precision) are taken as meant; so are powers of two and decimals
+    of few digits (13 for float64, 5 for float32: 1e-8, 0.999). Any other float (√2, π,
+    a random number) is kept as the dyadic fraction it is, and called inexact.
 
     Args:
         value: a finite float, representable in `dtype`.

@@ -81,6 +81,13 @@ def test_usual_literals_in_both_precisions(value):
     assert rationalise(float(np.float32(value)), "float32") == (expected, True)
 
 
+@pytest.mark.parametrize("exponent", [-52, -300, 80])
+def test_powers_of_two_are_exact(exponent):
+    value = 2.0**exponent
+    assert rationalise(value) == (Fraction(2) ** exponent, exponent < 53)
+    assert not rationalise(value * 1.1)[1]
+
+
 @pytest.mark.parametrize("value", [math.pi, math.sqrt(2), math.log(2), 0.1 + 0.2])
 def test_irrational_literals_are_inexact_and_kept(value):
     assert rationalise(value) == (Fraction(value), False)
