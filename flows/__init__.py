@@ -15,6 +15,7 @@ from flows.adaptive import RMSPropState as RMSPropState
 from flows.adaptive import adam_start as adam_start
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
+from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
 from flows.dynamics import Dynamics as Dynamics
 from flows.dynamics import Flow as Flow
 from flows.dynamics import Part as Part
@@ -45,6 +46,7 @@ from flows.normalised import SignFlow as SignFlow
 from flows.normalised import arrival as arrival
 from flows.normalised import gradient_sign_change as gradient_sign_change
 from flows.normalised import polyak_step as polyak_step
+from flows.log_time import LogTimeFlow as LogTimeFlow
 from flows.objective import Data as Data
 from flows.objective import Fact as Fact
 from flows.objective import Facts as Facts
@@ -57,6 +59,8 @@ from flows.preconditioned import NaturalGradientFlow as NaturalGradientFlow
 from flows.preconditioned import PreconditionedFlow as PreconditionedFlow
 from flows.preconditioned import SquareLoss as SquareLoss
 from flows.preconditioned import newton_flow as newton_flow
+from flows.principal import PrincipalFlow as PrincipalFlow
+from flows.principal import PrincipalState as PrincipalState
 from flows.scheme import Draw as Draw
 from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step

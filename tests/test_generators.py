@@ -66,6 +66,8 @@ EXAMPLES = {
         flows.RMSPropFlow(wavy(), 0.5, 0.25, eps_in_sqrt=False),
         flows.RMSPropState(X, V),
     ),
+    "deep linear, end to end": (flows.DeepLinearFlow(wavy(), (1, 2), 2), X),
+    "log time": (flows.LogTimeFlow(flows.GradientFlow(wavy()), 0.5), X),
     "game": (flows.GameFlow(flows.min_max(payoff, 1, a=0.8)), X),
     "ornstein-uhlenbeck": (
         sde.OrnsteinUhlenbeck(jnp.array([0.5, 2.0]), jnp.array([1.0, -1.0]), 0.75),

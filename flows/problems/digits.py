@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -132,7 +133,7 @@ def digits_mlp(
     widths = (64, *hidden, 10)
     dtype = jnp.asarray(0.0).dtype
     params = {}
-    for k, (n, m) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for k, (n, m) in enumerate(itertools.pairwise(widths), start=1):
         params[f"w{k}"] = jnp.asarray(rng.standard_normal((n, m)) / np.sqrt(n), dtype)
         if bias:
             params[f"b{k}"] = jnp.zeros(m, dtype)

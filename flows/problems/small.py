@@ -17,58 +17,7 @@ from flows.objective import (
     Objective,
     SympyObjective,
     from_sympy,
-    stated,
 )
-
-
-class Quadratic(Objective):
-    """f(x) = ½ xᵀ A x, minimised at 0 (see `quadratic`).
-
-    Attributes:
-        matrix: A of shape [n, n], or its diagonal, of shape [n].
-    """
-
-    facts: Facts
-    matrix: Float[Array, "..."]
-
-    @property
-    def size(self) -> int:
-        """Number n of coordinates."""
-        return self.matrix.shape[0]
-
-    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
-        """A x."""
-        del batch
-        return self.matrix @ x if self.matrix.ndim == 2 else self.matrix * x
-
-    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
-        """½ xᵀ A x."""
-        return 0.5 * jnp.sum(x * self.gradient(x, batch))
-
-
-def quadratic(matrix: Any) -> Quadratic:
-    """f(x) = ½ xᵀ A x, from a spectrum (shape [n]) or a matrix (shape [n, n]).
-
-    Facts: L and μ are the largest and the smallest eigenvalue; minimiser 0, minimum 0
-    where A is positive semi-definite.
-
-    Raises:
-        BadInput: a matrix that is not symmetric, or not finite.
-    """
-    a = np.asarray(matrix, float)
-    square = a.ndim == 2 and a.shape[0] == a.shape[1] and np.array_equal(a, a.T)
-    if not ((a.ndim == 1 or square) and a.size and np.all(np.isfinite(a))):
-        raise BadInput("a spectrum of shape [n] or a symmetric matrix of shape [n, n].")
-    eigenvalues = np.sort(a) if a.ndim == 1 else np.linalg.eigvalsh(a)
-    by = "largest and smallest eigenvalue of A"
-    bounded = eigenvalues[0] >= 0
-    facts = Facts(
-        smoothness=Fact(float(np.max(np.abs(eigenvalues))), by),
-        strong_convexity=Fact(float(eigenvalues[0]), by) if bounded else None,
-        minimiser=Fact(np.zeros(len(eigenvalues)), "∇f = A x") if bounded else None,
-        minimum=Fact(0.0, "A is positive semi-definite") if bounded else None,
-    )
-    return Quadratic(stated(facts), jnp.asarray(a))
 
 
 class TaylorPolynomial(Objective):
@@ -147,7 +96,8 @@ def two_layer_product(target: float = 1.0) -> SympyObjective:
     """f(a, b) = ½ (ab - target)², the smallest deep linear network.
 
     Balanced starts (a = b > 0) have the closed form, with s = ab and A = target,
-    s(t) = A e^{2At} / (e^{2At} - 1 + A/s(0)).
+    s(t) = A e^{2At} / (e^{2At} - 1 + A/s(0)). `scalar_product` has any depth, and the
+    closed form to call.
     """
     import sympy
 
