@@ -5,117 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flows.errors import BadInput
 from proofs_check.evidence import Equal, Grade, Real, Relation
+from proofs_check.extras import require_known
+from proofs_check.parts import DIVERGED as DIVERGED
+from proofs_check.parts import Control as Control
+from proofs_check.parts import Expected as Expected
+from proofs_check.parts import Hypothesis as Hypothesis
+from proofs_check.parts import Route as Route
+from proofs_check.parts import Source as Source
 from proofs_check.verdicts import require_separated
 
-Expected = float | int | str | None
-DIVERGED = "diverged"
 _ID = re.compile(r"[A-Za-z0-9_]+(?:[./][A-Za-z0-9_.+-]+)?")
 _STRENGTH = list(Grade)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a statement stands.
-
-    Attributes:
-        title: title of the paper.
-        authors: their names in the paper's order; one text is split at commas, "and".
-        year: year of the version cited (None for a note of one's own).
-        arxiv: arXiv id, as "1511.06251" (empty where there is none).
-        location: theorem, equation or section within the paper.
-    """
-
-    title: str
-    authors: str | Sequence[str] = ()
-    year: int | None = None
-    arxiv: str = ""
-    location: str = ""
-
-    def __post_init__(self) -> None:
-        names = self.authors
-        if isinstance(names, str):
-            names = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", names)
-        names = tuple(name.strip() for name in names if name.strip())
-        object.__setattr__(self, "authors", names)
-
-    @property
-    def label(self) -> str:
-        """Short form: "Li, Tai, E 2017" or "Barrett et al. 2021"."""
-        last = [name.split()[-1] for name in self.authors]
-        who = ", ".join(last) if len(last) <= 3 else f"{last[0]} et al."
-        return f"{who or self.title} {self.year or ''}".strip()
-
-    @property
-    def url(self) -> str:
-        """Address of the paper on arXiv, or empty text."""
-        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else ""
-
-    def __str__(self) -> str:
-        parts = [", ".join(self.authors), self.title, str(self.year or "")]
-        parts += [f"arXiv:{self.arxiv}" if self.arxiv else "", self.location]
-        return ", ".join(part for part in parts if part)
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    r"""A hypothesis of a claim, with its test on the claim's parameters.
-
-    Attributes:
-        statement: text with LaTeX between dollar signs, as r"$\eta < 2/L$".
-        met: whether given parameters satisfy it (None: not a matter of parameters).
-    """
-
-    statement: str
-    met: Callable[[Mapping[str, Any]], Any] | None = None
-
-    def fails(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether these parameters break the hypothesis."""
-        return self.met is not None and not self.met(parameters)
-
-
-@dataclass(frozen=True)
-class Route:
-    """One way to test a claim: a function of the context, what it brings home.
-
-    Attributes:
-        name: unique within the claim; part of the seeds.
-        run: function of a `Context` that returns or yields `Evidence`.
-        grade: the weakest grade that its first evidence may have (None: any).
-        checks: most Monte-Carlo evidences it yields; each owns a level of 1e-9.
-    """
-
-    name: str
-    run: Callable[..., Any]
-    grade: Grade | None = None
-    checks: int = 1
-
-
-@dataclass(frozen=True)
-class Control:
-    """A check that must fail: the claim with one hypothesis broken.
-
-    Attributes:
-        name: what is broken, in words; part of the seeds.
-        run: function of a `Context` that returns or yields `Evidence` for the
-            unchanged claim.
-        expected: the wrong value it must find, None where it is not known, or
-            "diverged" where an infinite measurement is the expected outcome.
-        parameters: parameters of the claim that it changes.
-        paired: whether it shares the random streams of the main route.
-        checks: most Monte-Carlo evidences it yields.
-    """
-
-    name: str
-    run: Callable[..., Any]
-    expected: Expected = None
-    parameters: Mapping[str, Any] | None = None
-    paired: bool = False
-    checks: int = 1
 
 
 class Claim:
@@ -139,7 +43,7 @@ class Claim:
         self.parameters: dict[str, Any] = fields["parameters"]
         self.cache: dict[Any, Any] = {}
         self.routes: list[Route] = [
-            Route("main", run, fields["grade"], fields["checks"])
+            Route("main", run, fields["grade"], fields["checks"], fields["requires"])
         ]
         self.controls: list[Control] = []
         self.__doc__ = run.__doc__
@@ -158,6 +62,11 @@ class Claim:
         return self.routes[0].grade
 
     @property
+    def requires(self) -> tuple[str, ...]:
+        """Packages of optional extras without which the first route cannot run."""
+        return self.routes[0].requires
+
+    @property
     def checks(self) -> int:
         """Number of checks, each with a level of 1e-9: routes and controls."""
         return sum(part.checks for part in [*self.routes, *self.controls])
@@ -167,7 +76,12 @@ class Claim:
         return self.routes[0].run(ctx)
 
     def route(
-        self, name: str, *, grade: Grade | str | None = None, checks: int = 1
+        self,
+        name: str,
+        *,
+        grade: Grade | str | None = None,
+        checks: int = 1,
+        requires: Sequence[str] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: one more independent way to test the claim (effort full).
 
@@ -175,15 +89,17 @@ class Claim:
             name: what the route does; unique within the claim.
             grade: the weakest grade that its first evidence may have.
             checks: most Monte-Carlo evidences it yields.
+            requires: packages of optional extras (default: none).
 
         Returns:
             A decorator that hands the function back.
         """
         self._require_new(name)
         _require_count(checks)
+        needed = require_known(requires or ())
 
         def add(run: Callable[..., Any]) -> Callable[..., Any]:
-            self.routes.append(Route(name, run, _grade(grade), checks))
+            self.routes.append(Route(name, run, _grade(grade), checks, needed))
             return run
 
         return add
@@ -196,6 +112,7 @@ class Claim:
         parameters: Mapping[str, Any] | None = None,
         paired: bool = False,
         checks: int = 1,
+        requires: Sequence[str] | None = None,
     ) -> Any:
         """A negative control: as a decorator, or the first route at other parameters.
 
@@ -206,6 +123,7 @@ class Claim:
                 and there is nothing to decorate.
             paired: share the random streams of the main route.
             checks: most Monte-Carlo evidences it yields.
+            requires: packages of optional extras (default: those of the first route).
 
         Returns:
             A decorator that hands the function back; the claim, given `parameters`.
@@ -217,10 +135,11 @@ class Claim:
         self._require_new(name)
         _require_count(checks)
         self._require_expected(name, expected)
+        needed = self.requires if requires is None else require_known(requires)
 
         def add(run: Callable[..., Any]) -> Callable[..., Any]:
             self.controls.append(
-                Control(name, run, expected, parameters, paired, checks)
+                Control(name, run, expected, parameters, paired, checks, needed)
             )
             return run
 
@@ -317,6 +236,7 @@ def claim(
     unit: str = "",
     parameters: Mapping[str, Any] | None = None,
     checks: int = 1,
+    requires: Sequence[str] = (),
     registry: Any = None,
 ) -> Callable[[Callable[..., Any]], Claim]:
     r"""Decorator that makes a `Claim` of a function of a `Context`.
@@ -341,13 +261,16 @@ def claim(
         unit: unit of the measured value (of time above all), as text.
         parameters: names and values that `check(..., vary=)` may change.
         checks: most Monte-Carlo evidences that the first route yields.
+        requires: packages of optional extras that the first route imports, by import
+            name, as ("PEPit",); where one is missing the claim is skipped, by name.
         registry: a `Registry` to enter (default: by the module's name).
 
     Returns:
         A decorator from the function to its `Claim`.
 
     Raises:
-        BadInput: a malformed id, an unknown grade, a delta below 0, no source.
+        BadInput: a malformed id, an unknown grade, a delta below 0, no source, a
+            required package that belongs to no extra.
     """
     if not source:
         raise BadInput("a claim has a source: a Source(...), or a text.")
@@ -370,6 +293,7 @@ def claim(
         "unit": unit,
         "parameters": dict(parameters or {}),
         "checks": checks,
+        "requires": require_known(requires),
     }
     _require_count(checks)
 

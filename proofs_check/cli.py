@@ -1,7 +1,9 @@
 """The command `proofs-check`: list, show and run the claims of the papers.
 
 Exit status: 0 all claims that ran hold, 1 some do not, 2 wrong usage (an unknown
-claim, a record that cannot be resumed), 130 interrupted (what ran is written).
+claim, a record that cannot be resumed), 130 interrupted (what ran is written). A claim,
+route or control that needs an optional extra is skipped where that is missing, named
+with the line that installs it; with --strict-extras such a skip counts as 1.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from flows.errors import FlowtheoryError
 from proofs_check.claim import Claim
 from proofs_check.environment import describe, prepare_process
 from proofs_check.evidence import Verdict
+from proofs_check.extras import advice
 from proofs_check.jobs import RunOptions, run_claims
 from proofs_check.record import read_resumed
 from proofs_check.registry import REGISTRY, Registry, listing
@@ -32,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="proofs-check",
         description="Check the claims of the papers and say what the evidence shows.",
-        epilog="Exit status: 0 all hold, 1 not all, 2 wrong usage, 130 interrupted.",
+        epilog="Exit status: 0 all that ran hold, 1 not all (with --strict-extras: or "
+        "something was skipped), 2 wrong usage, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"flowtheory {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -59,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--report", metavar="DIR", help="write DIR/index.html")
     run.add_argument(
         "--resume", action="store_true", help="keep what the file of --json holds"
+    )
+    run.add_argument(
+        "--strict-extras",
+        action="store_true",
+        help="a skip for want of an optional package is a failure (for CI)",
     )
     return top
 
@@ -105,12 +114,17 @@ def _list(arguments: argparse.Namespace, registry: Registry) -> int:
                 "source": str(c.source),
                 "grade": c.grade,
                 "full_only": c.full_only,
+                "requires": list(c.requires),
+                "skipped": advice(c.requires),
             }
             for c in chosen
         ]
         print(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
         print("\n".join(listing(chosen).lines(_columns())))
+        for made in chosen:
+            for line in lacking_lines(made):
+                print(line)
     return ALL_HOLD
 
 
@@ -130,11 +144,24 @@ def claim_lines(claim: Claim) -> list[str]:
     lines.append(f"  must detect {claim.quick_delta:g} quick, {claim.delta:g} full")
     lines += ["  full runs only"] if claim.full_only else []
     for route in claim.routes:
-        lines.append(f"  route: {route.name} ({route.grade or 'any grade'})")
+        needed = "".join(f", needs {name}" for name in route.requires)
+        lines.append(f"  route: {route.name} ({route.grade or 'any grade'}{needed})")
     for control in claim.controls:
         wanted = "" if control.expected is None else f", must find {control.expected}"
         lines.append(f"  control: {control.name}{wanted}")
-    return lines
+    return lines + [f"  {line}" for line in lacking_lines(claim)]
+
+
+def lacking_lines(claim: Claim) -> list[str]:
+    """What of a claim cannot run here, one line a part, with what would install it."""
+    if reason := advice(claim.requires):
+        return [f"skipped: {claim.id}: {reason}"]
+    parts = [*claim.routes, *claim.controls]
+    return [
+        f"skipped: {claim.id}, {part.name}: {reason}"
+        for part in parts
+        if (reason := advice(part.requires))
+    ]
 
 
 def _run(arguments: argparse.Namespace, registry: Registry) -> int:
@@ -166,8 +193,14 @@ def _run(arguments: argparse.Namespace, registry: Registry) -> int:
     if interrupted:
         print(f"interrupted: {len(results)} of {len(chosen)} ran", file=sys.stderr)
         return INTERRUPTED
-    all_hold = all(result.verdict is Verdict.HOLDS for result in results)
-    return ALL_HOLD if all_hold else SOME_DO_NOT
+    return _exit_status(results, strict=arguments.strict_extras)
+
+
+def _exit_status(results: Sequence[ClaimResult], *, strict: bool) -> int:
+    fine = {Verdict.HOLDS, Verdict.SKIPPED}
+    failed = any(result.verdict not in fine for result in results)
+    skipped = any(result.skipped for result in results)
+    return SOME_DO_NOT if failed or (strict and skipped) else ALL_HOLD
 
 
 def _kept(
@@ -185,6 +218,11 @@ def _kept(
 def _print_results(results: Sequence[ClaimResult]) -> None:
     print("\n".join(results_lines(results, _columns())))
     for result in results:
+        if result.verdict is Verdict.SKIPPED:
+            print(f"skipped: {result.id}: {result.reason}")
+            continue
+        for part in result.skipped:
+            print(f"skipped: {result.id}, {part}")
         if result.verdict is not Verdict.HOLDS:
             print(f"{result.verdict.value}: {result.id}: {result.reason}")
     print(count_line(results))

@@ -17,7 +17,7 @@ from flows._version import __version__
 from flows.errors import BadInput
 from proofs_check.claim import Claim
 from proofs_check.evidence import Evidence, Verdict, encode
-from proofs_check.result import Check, ClaimResult, ControlOutcome
+from proofs_check.result import Check, ClaimResult, ControlOutcome, Skipped
 
 _WORDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _BACK = {word: short for short, word in _WORDS.items()}
@@ -87,8 +87,9 @@ def to_record(result: ClaimResult) -> dict[str, Any]:
 
     Returns:
         id, family, title, paper, grade, verdict, claimed, measured, interval, unit,
-        relation, delta, detectable, checks, controls, seconds, seed, source_hash. The
-        scalars are those of the first main check; a crash is one check with an error.
+        relation, delta, detectable, checks, controls, skipped, seconds, seed,
+        source_hash. The scalars are those of the first main check; a crash is one
+        check with an error; `skipped` names what needs an extra that is missing.
     """
     claim, paper = result.claim, result.claim.source
     return plain(
@@ -114,6 +115,7 @@ def to_record(result: ClaimResult) -> dict[str, Any]:
             "detectable": result.detectable,
             "checks": [_check_record(check) for check in result.checks],
             "controls": [_control_record(control) for control in result.controls],
+            "skipped": [vars(part) for part in result.skipped],
             "seconds": round(result.seconds, 3),
             "seed": result.seed,
             "source_hash": result.source_hash,
@@ -188,6 +190,7 @@ def from_record(record: Mapping[str, Any], claim: Claim, effort: str) -> ClaimRe
         seconds=float(record["seconds"]),
         source_hash=record["source_hash"],
         reason=record.get("reason", _reason(verdict, checks, controls)),
+        skipped=tuple(Skipped(**part) for part in record.get("skipped", ())),
     )
 
 
@@ -265,7 +268,8 @@ def read_resumed(
         seed: its seed.
 
     Returns:
-        Records by id, of these claims alone.
+        Records by id, of these claims alone; a claim of which a part was
+        skipped for want of an extra is not among them: it runs again.
 
     Raises:
         BadInput: the file is no record of a run, or one of another effort, seed or
@@ -290,4 +294,10 @@ def read_resumed(
                 f"{path} holds {name} as run from another source: the claim's module "
                 "or the package's version changed since. Run it afresh"
             )
-    return {name: records[name] for name in kept}
+    done = [name for name in kept if not _lacked(records[name])]
+    return {name: records[name] for name in done}
+
+
+def _lacked(record: Mapping[str, Any]) -> bool:
+    """Whether anything of the claim waited for an extra, which may be there by now."""
+    return bool(record.get("skipped"))

@@ -11,6 +11,7 @@ from typing import Any
 from flows.display import Table
 from flows.errors import BadInput, FlowtheoryError
 from proofs_check.claim import Claim
+from proofs_check.extras import missing
 from proofs_check.verdicts import require_level
 
 
@@ -159,12 +160,27 @@ class Registry(Mapping[str, Claim]):
 
 
 def listing(claims: Sequence[Claim]) -> Table:
-    """A table of claims: id, title, source, grade declared, effort."""
+    """A table of claims: id, title, source, grade declared, effort, extras needed."""
     rows = [
-        (c.id, c.title, c.source.label, c.grade, "full" if c.full_only else "quick")
+        (
+            c.id,
+            c.title,
+            c.source.label,
+            c.grade,
+            "full" if c.full_only else "quick",
+            _needs(c),
+        )
         for c in claims
     ]
-    return Table(("claim", "title", "source", "grade", "from effort"), rows)
+    return Table(("claim", "title", "source", "grade", "from effort", "needs"), rows)
+
+
+def _needs(claim: Claim) -> str:
+    """Packages that the first route needs; those that are missing say so."""
+    absent = missing(claim.requires)
+    return ", ".join(
+        f"{name} (missing)" if name in absent else name for name in claim.requires
+    )
 
 
 def _origin(claim: Claim) -> tuple[str, str]:

@@ -25,13 +25,14 @@ _ROUNDING = 1 + 1e-12  # "D <= delta" is met when D was computed to be delta
 
 
 class Verdict(StrEnum):
-    """Outcome of a check or of a claim (`blind` is for claims only)."""
+    """Outcome of a check or of a claim (`blind` and `skipped` are for claims only)."""
 
     HOLDS = "holds"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
     BLIND = "blind"
     ERROR = "error"
+    SKIPPED = "skipped"
 
 
 class Grade(StrEnum):

@@ -31,6 +31,7 @@ SYMBOLS = {
     Verdict.UNDECIDED: "?",
     Verdict.BLIND: "◌",
     Verdict.ERROR: "!",
+    Verdict.SKIPPED: "–",
 }
 
 
@@ -142,12 +143,31 @@ class ControlOutcome:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A route or control that did not run, for want of an optional extra.
+
+    Attributes:
+        kind: "route" or "control".
+        name: its name within the claim.
+        reason: the packages that are missing and the line that installs them.
+    """
+
+    kind: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class ClaimResult:
     """The outcome of one claim; its scalars are those of the first main check.
 
     Attributes:
         claim: the claim that ran.
-        verdict: worst first: error, refuted, blind, undecided, holds.
+        verdict: worst first: error, refuted, blind, undecided, holds; or skipped,
+            where the first route needs an optional extra that is missing.
         checks: main checks, in the order of the routes.
         controls: negative controls.
         effort: "quick" or "full".
@@ -156,6 +176,7 @@ class ClaimResult:
         seconds: wall-clock seconds in all.
         source_hash: SHA-256 of the claim's module and the package's version.
         reason: why the verdict is not `holds`; empty where it is.
+        skipped: routes and controls that need an optional extra that is missing.
     """
 
     claim: Claim
@@ -168,6 +189,7 @@ class ClaimResult:
     seconds: float = 0.0
     source_hash: str = ""
     reason: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def evidence(self) -> Evidence | None:
@@ -262,6 +284,7 @@ class ClaimResult:
             lines.append(f"  {detectable_text(self.evidence)}")
         lines += [f"  hypothesis not met: {text}" for text in self.failed_hypotheses]
         lines += [f"  {self.reason}"] if self.reason else []
+        lines += [f"  skipped: {part}" for part in self.skipped]
         return "\n".join(lines)
 
     __repr__ = __str__

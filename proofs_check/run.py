@@ -17,8 +17,15 @@ from proofs_check import verdicts
 from proofs_check.claim import DIVERGED, Claim, Control, Route, weaker
 from proofs_check.context import Context, require_effort, require_word
 from proofs_check.evidence import Evidence, Grade, Real, Verdict
+from proofs_check.extras import advice
 from proofs_check.record import source_hash
-from proofs_check.result import Check, ClaimResult, ControlOutcome, Variation
+from proofs_check.result import (
+    Check,
+    ClaimResult,
+    ControlOutcome,
+    Skipped,
+    Variation,
+)
 
 _TRACE_LINES = 6
 
@@ -34,7 +41,9 @@ def check(
 ) -> ClaimResult | Variation:
     """Run one claim in this process.
 
-    Effort quick runs the first route and all controls, full runs every route.
+    Effort quick runs the first route and all controls, full runs every route. What
+    needs an optional extra that is missing is skipped, by name; where that is the
+    first route, the verdict of the claim is `skipped`.
 
     Args:
         claim: a claim, or the id of one in `claims()`.
@@ -136,9 +145,16 @@ class _Run:
         self, parameters: Mapping[str, Any], controls: Sequence[ControlOutcome]
     ) -> ClaimResult:
         start = time.perf_counter()
-        routes = self.claim.routes if self.effort == "full" else self.claim.routes[:1]
-        checks = [c for route in routes for c in self._checks(route, parameters)]
-        verdict, reason = combine(checks, controls)
+        checks = [
+            check
+            for route in self.routes
+            if not advice(route.requires)
+            for check in self._checks(route, parameters)
+        ]
+        lacking = advice(self.claim.requires)
+        verdict, reason = (
+            (Verdict.SKIPPED, lacking) if lacking else combine(checks, controls)
+        )
         return ClaimResult(
             claim=self.claim,
             verdict=verdict,
@@ -150,6 +166,27 @@ class _Run:
             parameters=dict(parameters),
             seconds=time.perf_counter() - start,
             source_hash=source_hash(self.claim),
+            skipped=self.skipped(),
+        )
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The routes of this effort; none where the first one cannot run."""
+        if advice(self.claim.requires):
+            return ()
+        return self.claim.routes if self.effort == "full" else self.claim.routes[:1]
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What this effort would run if its extras were there."""
+        if reason := advice(self.claim.requires):
+            return (Skipped("route", self.claim.routes[0].name, reason),)
+        parts: list[tuple[str, Route | Control]] = []
+        parts += [("route", route) for route in self.routes]
+        parts += [("control", control) for control in self.claim.controls]
+        return tuple(
+            Skipped(kind, part.name, reason)
+            for kind, part in parts
+            if (reason := advice(part.requires))
         )
 
     def _checks(self, route: Route, parameters: Mapping[str, Any]) -> list[Check]:
@@ -166,7 +203,9 @@ class _Run:
         return checks
 
     def controls(self, controls: Sequence[Control]) -> list[ControlOutcome]:
-        return [self._control(control) for control in controls]
+        if advice(self.claim.requires):
+            return []
+        return [self._control(c) for c in controls if not advice(c.requires)]
 
     def _control(self, control: Control) -> ControlOutcome:
         start = time.perf_counter()

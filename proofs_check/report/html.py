@@ -28,6 +28,7 @@ _MEANING = {
     Verdict.UNDECIDED: "the evidence is not sharp enough, or has no control",
     Verdict.BLIND: "a broken version got through: the checks show nothing",
     Verdict.ERROR: "a check failed to run, or two routes disagree",
+    Verdict.SKIPPED: "an optional package is missing: nothing was checked",
 }
 
 
@@ -199,7 +200,15 @@ def _head(result: ClaimResult) -> str:
     return (
         f"<h3>{badge(result.verdict)} {typeset(result.claim.title)}</h3>"
         f"{_statement(result.claim, _run_facts(result))}{_finding(result)}"
-        f"{shown if result.reason else ''}{failed}"
+        f"{shown if result.reason else ''}{failed}{_skipped(result)}"
+    )
+
+
+def _skipped(result: ClaimResult) -> str:
+    return "".join(
+        f"<p>Skipped: {html.escape(part.kind)} <em>{html.escape(part.name)}</em>, "
+        f"<code>{html.escape(part.reason)}</code></p>"
+        for part in result.skipped
     )
 
 
@@ -270,6 +279,8 @@ def _percent(found: Evidence) -> str:
 
 
 def _checks(result: ClaimResult) -> str:
+    if result.verdict is Verdict.SKIPPED:
+        return ""
     rows = []
     for check in result.checks:
         found = check.evidence
@@ -294,6 +305,8 @@ def _checks(result: ClaimResult) -> str:
 
 
 def _controls(result: ClaimResult) -> str:
+    if result.verdict is Verdict.SKIPPED:
+        return ""
     if not result.controls:
         return "<p><strong>No negative control.</strong></p>"
     rows = [

@@ -6,11 +6,11 @@ CSS = """
 :root { color-scheme: light dark; --ink: #1a1c1f; --paper: #fff; --soft: #f3f4f6;
   --line: #d5d8dd; --faint: #5b6068; --link: #005a94;
   --holds: #00694b; --refuted: #a83a00; --undecided: #7a5a00; --blind: #8a3a6c;
-  --error: #b00020; }
+  --error: #b00020; --skipped: #5b6068; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e7e9ec; --paper: #15171a;
   --soft: #1f2227; --line: #3a3f46; --faint: #a4abb5; --link: #7cc4f5;
   --holds: #2fc79a; --refuted: #ff9257; --undecided: #f0c24b; --blind: #e79bc8;
-  --error: #ff7a8a; --measured: #56b4e9; } }
+  --error: #ff7a8a; --skipped: #a4abb5; --measured: #56b4e9; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -24,7 +24,7 @@ a { color: var(--link); }
   border-radius: 1em; font-size: .85rem; font-weight: 600; white-space: nowrap; }
 .badge.holds { color: var(--holds); } .badge.refuted { color: var(--refuted); }
 .badge.undecided { color: var(--undecided); } .badge.blind { color: var(--blind); }
-.badge.error { color: var(--error); }
+.badge.error { color: var(--error); } .badge.skipped { color: var(--skipped); }
 .counts { font-size: 1.25rem; font-weight: 700; margin: .2rem 0; }
 .count { margin-right: 1.2em; }
 .wide { overflow-x: auto; }
@@ -45,6 +45,7 @@ article.refuted { border-left-color: var(--refuted); }
 article.undecided { border-left-color: var(--undecided); }
 article.blind { border-left-color: var(--blind); }
 article.error { border-left-color: var(--error); }
+article.skipped { border-left: 6px dashed var(--skipped); }
 .statement { font-size: 1.15rem; padding: .5rem .9rem; background: var(--soft);
   border-radius: 4px; overflow-x: auto; }
 .statement:empty { display: none; }
@@ -60,7 +61,7 @@ pre { background: var(--soft); padding: .6rem; overflow-x: auto; font-size: .82r
 footer { margin-top: 2rem; font-size: .82rem; }
 @media print { :root { --ink: #000; --paper: #fff; --soft: #f3f4f6; --line: #bbb;
   --faint: #444; --link: #000; --holds: #00694b; --refuted: #a83a00;
-  --undecided: #7a5a00; --blind: #8a3a6c; --error: #b00020; }
+  --undecided: #7a5a00; --blind: #8a3a6c; --error: #b00020; --skipped: #444; }
   main { max-width: none; padding: 0; } article { break-inside: avoid; }
   .wide { overflow: visible; } body { font-size: 11px; } }
 """

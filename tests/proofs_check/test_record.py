@@ -22,7 +22,7 @@ from proofs_check.record import (
 KEYS = {
     *("id", "family", "title", "paper", "grade", "verdict", "claimed", "measured"),
     *("interval", "unit", "relation", "delta", "detectable", "checks", "controls"),
-    *("seconds", "seed", "source_hash"),
+    *("skipped", "seconds", "seed", "source_hash"),
 }
 
 
