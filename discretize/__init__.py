@@ -16,11 +16,17 @@ from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect
 from discretize.modified import ModifiedFlow as ModifiedFlow
+from discretize.modified import ModifiedMomentumFlow as ModifiedMomentumFlow
+from discretize.modified import StepLogarithm as StepLogarithm
 from discretize.modified import modified_terms as modified_terms
+from discretize.modified import momentum_slip as momentum_slip
+from discretize.modified import multistep_terms as multistep_terms
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
+from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
+from discretize.optimizers import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
 from discretize.order import order as order
@@ -42,6 +48,11 @@ from discretize.rows.first_order import SIGN_SGD as SIGN_SGD
 from discretize.rows.first_order import (
     UNNORMALISED_EXPONENTIATED_GRADIENT as UNNORMALISED_EXPONENTIATED_GRADIENT,
 )
+from discretize.rows.modified import NESTEROV as NESTEROV
+from discretize.rows.modified import SGD_MODIFIED as SGD_MODIFIED
+from discretize.rows.modified import momentum_modified as momentum_modified
+from discretize.rows.modified import sgd_modified as sgd_modified
+from discretize.rows.modified import shuffled_sgd as shuffled_sgd
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
 from discretize.schemes import Euler as Euler
@@ -52,6 +63,12 @@ from discretize.schemes import Splitting as Splitting
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
+from discretize.shuffled import FiniteSum as FiniteSum
+from discretize.shuffled import MeanEpoch as MeanEpoch
+from discretize.shuffled import ShuffledEpoch as ShuffledEpoch
+from discretize.shuffled import ShuffledFlow as ShuffledFlow
+from discretize.shuffled import finite_sum as finite_sum
+from discretize.shuffled import partition as partition
 from discretize.stability import Stability as Stability
 from discretize.stability import characteristic_polynomial as characteristic_polynomial
 from discretize.stability import stability as stability

@@ -103,6 +103,28 @@ EXAMPLES = {
         ),
         X[:1],
     ),
+    "step logarithm": (
+        discretize.StepLogarithm(
+            flows.GradientFlow(double_well()), discretize.Euler(), 0.1, 2
+        ),
+        X[:1],
+    ),
+    "modified momentum": (
+        discretize.ModifiedMomentumFlow(
+            flows.GradientFlow(double_well()), 0.1, 0.4, 2, nesterov=True
+        ),
+        X[:1],
+    ),
+    "reshuffled": (
+        discretize.ShuffledFlow(
+            discretize.finite_sum([wavy(), quadratic([1.0, 3.0])]), [[0], [1]], 0.1
+        ),
+        X,
+    ),
+    "principal": (
+        flows.PrincipalFlow(double_well(), 0.1),
+        flows.PrincipalState(X[:1], V[:1]),
+    ),
     "training": (discretize.Training(wavy()), X),
 }
 TIMES = (0.35, 1.7)

@@ -1,10 +1,12 @@
 """Optimisers that optax lacks, in optax's protocol."""
 
+from discretize.optimizers.drift_adjusted import drift_adjusted as drift_adjusted
 from discretize.optimizers.exponentiated_gradient import (
     exponentiated_gradient as exponentiated_gradient,
 )
 from discretize.optimizers.exponentiated_gradient import (
     move_in_logarithms as move_in_logarithms,
 )
+from discretize.optimizers.reshuffled import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers.scalar_rms import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers.scalar_rms import scale_by_scalar_rms as scale_by_scalar_rms

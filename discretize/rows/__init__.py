@@ -7,9 +7,10 @@ from typing import Any
 from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
+from discretize.rows.modified import MODIFIED_ROWS
 from discretize.schemes import Splitting
 
-ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP, *FIRST_ORDER_ROWS)
+ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP, *FIRST_ORDER_ROWS, *MODIFIED_ROWS)
 
 
 def correspondences() -> Any:

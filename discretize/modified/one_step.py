@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows import BadInput, Flow, Scheme
+from flows.dynamics import parameter
 
 MAX_TERMS = 8
 Field = Callable[[Any, Any], Any]
@@ -27,8 +28,10 @@ class ModifiedFlow(Flow):
         f_j = d_j - Σ_{i=2}^{j} (1/i!) Σ_{k₁+...+k_i=j} D_{k₁} ⋯ D_{k_{i-1}} f_{k_i}.
 
     Time is one more coordinate, moved by f₁ alone; so fields that depend on t work.
-    All derivatives are nested forward modes: the cost doubles or worse with each term,
-    and three or four terms are what one wants.
+    All derivatives are nested forward modes. Two terms cost a Hessian-vector product
+    beside the gradient of a gradient flow; each further term costs about three times
+    the one before, and its compilation too. `StepLogarithm` has the same order at the
+    price of p steps.
 
     State: that of `flow`. Unit of time: that of `flow`.
 
@@ -49,11 +52,11 @@ class ModifiedFlow(Flow):
     equation: ClassVar[str] = r"\dot y = f_1(y) + h f_2(y) + \dots + h^{p-1} f_p(y)"
     flow: Flow
     scheme: Scheme
-    h: Float[Array, ""] = eqx.field(metadata={"positive": True})
+    h: Float[Array, ""] = eqx.field(converter=parameter, metadata={"positive": True})
     terms: int = eqx.field(static=True, default=2)
 
     def __check_init__(self):
-        _check_terms(self.terms)
+        check_terms(self.terms)
 
     def position(self, y):
         """The parameters x within a state of the flow."""
@@ -66,11 +69,9 @@ class ModifiedFlow(Flow):
 
     def vector_field(self, t, y):
         """Σ_j h^{j-1} f_j(t, y)."""
-        fields = modified_terms(self.scheme, self.flow, self.terms)
-        total = fields[0](t, y)
-        for j, field in enumerate(fields[1:], start=1):
-            total = _axpy(self.h**j, field(t, y), total)
-        return total
+        return series_at(
+            modified_terms(self.scheme, self.flow, self.terms), self.h, t, y
+        )
 
 
 def modified_terms(scheme: Scheme, flow: Flow, terms: int) -> list[Field]:
@@ -88,14 +89,25 @@ def modified_terms(scheme: Scheme, flow: Flow, terms: int) -> list[Field]:
     Raises:
         BadInput: `terms` out of range; a scheme that draws noise (on first use).
     """
-    _check_terms(terms)
+    check_terms(terms)
     fields: list[Field] = []
     for j in range(1, terms + 1):
-        fields.append(_term(scheme, flow, tuple(fields), j))
+        # Compiled functions are traced and differentiated once, however often the
+        # later terms ask for them: it is what keeps five terms affordable.
+        fields.append(jax.jit(_term(scheme, flow, tuple(fields), j)))
     return fields
 
 
-def _check_terms(terms: Any) -> None:
+def series_at(fields: list[Field], h: Any, t: Any, y: Any) -> Any:
+    """Σ_j h^{j-1} f_j(t, y)."""
+    total = fields[0](t, y)
+    for j, field in enumerate(fields[1:], start=1):
+        total = axpy(h**j, field(t, y), total)
+    return total
+
+
+def check_terms(terms: Any) -> None:
+    """Refuse a number of terms that is not a whole number from 1 to 8."""
     if not isinstance(terms, int) or not 1 <= terms <= MAX_TERMS:
         raise BadInput(f"terms is a whole number from 1 to {MAX_TERMS}; got {terms!r}.")
 
@@ -107,11 +119,11 @@ def _term(scheme: Scheme, flow: Flow, lower: tuple[Field, ...], j: int) -> Field
         t = jnp.asarray(t, jax.tree.leaves(y)[0].dtype)
         total = _taylor_coefficient(scheme, flow, t, y, j)
         for i in range(2, j + 1):
-            for *outer, last in _compositions(j, i):
+            for *outer, last in compositions(j, i):
                 term = lower[last - 1]
                 for k in reversed(outer):
-                    term = _derivative(term, lower[k - 1], k == 1)
-                total = _axpy(-1.0 / math.factorial(i), term(t, y), total)
+                    term = derivative(term, lower[k - 1], k == 1)
+                total = axpy(-1.0 / math.factorial(i), term(t, y), total)
         return total
 
     return field
@@ -119,11 +131,7 @@ def _term(scheme: Scheme, flow: Flow, lower: tuple[Field, ...], j: int) -> Field
 
 def _taylor_coefficient(scheme: Scheme, flow: Flow, t: Any, y: Any, j: int) -> Any:
     """d_j = (1/j!) ∂_h^j Φ_h(y) at h = 0, by nested forward mode."""
-    if scheme.noise_like(flow, y) is not None:
-        raise BadInput(
-            f"{type(scheme).__name__} draws noise on {type(flow).__name__}: a modified "
-            "ordinary differential equation belongs to a deterministic step."
-        )
+    require_deterministic(scheme, flow, y)
     carry = scheme.init(flow, t, y)
 
     def step(h):
@@ -136,11 +144,20 @@ def _taylor_coefficient(scheme: Scheme, flow: Flow, t: Any, y: Any, j: int) -> A
     return jax.tree.map(lambda d: d / math.factorial(j), function(zero))
 
 
+def require_deterministic(scheme: Scheme, flow: Flow, y: Any) -> None:
+    """Refuse a scheme that draws noise on this flow."""
+    if scheme.noise_like(flow, y) is not None:
+        raise BadInput(
+            f"{type(scheme).__name__} draws noise on {type(flow).__name__}: a modified "
+            "ordinary differential equation belongs to a deterministic step."
+        )
+
+
 def _slope(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda h: jax.jvp(function, (h,), (jnp.ones_like(h),))[1]
 
 
-def _derivative(u: Field, f: Field, with_time: bool) -> Field:
+def derivative(u: Field, f: Field, with_time: bool) -> Field:
     """D u = u' f, plus ∂ₜu where f is f₁ (time moves with f₁ alone)."""
 
     def du(t, y):
@@ -150,15 +167,16 @@ def _derivative(u: Field, f: Field, with_time: bool) -> Field:
     return du
 
 
-def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
+def compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
     """The ways to write `total` as an ordered sum of `parts` positive numbers."""
     if parts == 1:
         yield (total,)
         return
     for first in range(1, total - parts + 2):
-        for rest in _compositions(total - first, parts - 1):
+        for rest in compositions(total - first, parts - 1):
             yield (first, *rest)
 
 
-def _axpy(scale: Any, v: Any, y: Any) -> Any:
+def axpy(scale: Any, v: Any, y: Any) -> Any:
+    """The tree y + scale·v."""
     return jax.tree.map(lambda a, b: b + scale * a, v, y)
