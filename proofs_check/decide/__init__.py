@@ -20,6 +20,7 @@ from proofs_check.decide.mean import (
 )
 from proofs_check.decide.measurement import Measurement
 from proofs_check.decide.order import leading_constant, order, strong_order
+from proofs_check.decide.sdp import SdpSolution, sdp
 from proofs_check.decide.threshold import GrowthRate, bracket_ends, threshold
 from proofs_check.decide.weak import mean_errors, weak_order
 
@@ -27,6 +28,7 @@ __all__ = [
     "LEVEL",
     "GrowthRate",
     "Measurement",
+    "SdpSolution",
     "batch_mean",
     "bracket_ends",
     "enclosure",
@@ -49,6 +51,7 @@ __all__ = [
     "rounding_allowance",
     "same_law",
     "sample_moments",
+    "sdp",
     "strong_order",
     "threshold",
     "upper_bound",
