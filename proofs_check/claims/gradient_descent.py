@@ -1,23 +1,17 @@
-"""Gradient descent beside gradient flow: Euler, closed forms, the error law."""
+"""Gradient descent beside gradient flow: Euler, the error law, the energy."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from discretize import SGD, Correspondence, compare, convergence, prove
-from flows import GradientFlow, from_sympy, solve
-from flows.problems import (
-    digits_mlp,
-    quadratic,
-    taylor_polynomial,
-    two_layer_product,
-)
+from flows import GradientFlow
+from flows.problems import digits_mlp, taylor_polynomial
 from flows.symbolic import (
     equal_symbolically,
     exactly,
@@ -122,118 +116,6 @@ def _(ctx: Context) -> Evidence:
 @gd_is_euler.control("digits, Euler with η (1 + 1/1000)")
 def _(ctx: Context) -> Evidence:
     return exact_on_digits(ctx, SGD, 0.05, wrong=1.001)
-
-
-# Closed forms.
-
-
-def _log_exp():
-    import sympy
-
-    w = sympy.Symbol("w", real=True)
-    return from_sympy(sympy.log(1 + sympy.exp(-w)), [w])
-
-
-def _lambert(t, w0):
-    """w(t) of log(1 + e^{-w}): w + e^w = t + w0 + e^{w0}, by Lambert's W."""
-    from scipy.special import lambertw
-
-    c = t + w0 + np.exp(w0)
-    return np.array([c - lambertw(np.exp(c)).real])
-
-
-def _product(t, s0, target):
-    """Entries of the balanced two-layer product: a = b = √s(t)."""
-    grown = np.exp(2 * target * t)
-    s = target * grown / (grown - 1 + target / s0)
-    return np.full(2, np.sqrt(s))
-
-
-def closed_forms(scale: float = 1.0) -> dict[str, tuple]:
-    """Problem -> (objective, start, time, exact end). `scale` bends the exact ends."""
-    spectrum, x0 = np.array([0.5, 2.0, 10.0]), np.array([1.0, -2.0, 0.5])
-    return {
-        "quadratic": (
-            quadratic(spectrum),
-            x0,
-            1.0,
-            scale * np.exp(-spectrum) * x0,
-        ),
-        "logistic": (_log_exp(), np.array([-1.0]), 5.0, scale * _lambert(5.0, -1.0)),
-        "two-layer product": (
-            two_layer_product(1.5),
-            np.full(2, 0.1),
-            1.2,
-            scale * _product(1.2, 0.01, 1.5),
-        ),
-    }
-
-
-@functools.cache
-def _ends(tolerances: tuple[float, ...]) -> dict[str, np.ndarray]:
-    import diffrax
-
-    found = {}
-    for name, (objective, start, t1, _) in closed_forms().items():
-        ends = []
-        for tolerance in tolerances:
-            run = solve(
-                GradientFlow(objective),
-                jnp.asarray(start),
-                0.0,
-                t1,
-                solver=diffrax.Dopri8(),
-                stepsize_controller=diffrax.PIDController(
-                    rtol=tolerance, atol=1e-4 * tolerance
-                ),
-                saveat=diffrax.SaveAt(t1=True),
-            )
-            ends.append(np.asarray(run.positions[-1]))
-        found[name] = np.array(ends)
-    return found
-
-
-@claim(
-    "gradient_flow.closed-forms",
-    title="Gradient flow meets its closed forms",
-    source=Source(
-        title="Exact solutions to the nonlinear dynamics of learning in deep linear "
-        "neural networks",
-        authors="Andrew M. Saxe, James L. McClelland and Surya Ganguli",
-        year=2014,
-        arxiv="1312.6120",
-        location="two-layer product; the others are elementary",
-    ),
-    statement=r"x(t) = e^{-At}x_0;\quad w + e^w = t + w_0 + e^{w_0};\quad"
-    r" s(t) = \frac{A e^{2At}}{e^{2At} - 1 + A/s_0}",
-    grade="measured",
-    delta=1e-8,
-    quick_delta=1e-7,
-    unit="ratio of each coordinate to its closed form",
-)
-def forms(ctx: Context) -> Iterator[Evidence]:
-    """Each coordinate over its closed form, with a ladder of three tolerances."""
-    yield from _forms(ctx, 1.0)
-
-
-def _forms(ctx: Context, scale: float) -> Iterator[Evidence]:
-    ladder = (1e-8, 1e-10, 1e-12) if ctx.full else (1e-7, 1e-9, 1e-11)
-    computed = _ends(ladder)
-    for name, (_, _, _, exact) in closed_forms(scale).items():
-        ratios = computed[name] / exact[None, :]
-        worst = int(np.argmax(np.abs(ratios[-1] - 1)))
-        yield decide.equal(
-            1.0,
-            decide.ladder(ratios[:, worst]),
-            delta=ctx.delta,
-            quantity=name,
-            data={"kind": "constant"},
-        )
-
-
-@forms.control("exact ends off by 1e-6", expected=1 / (1 + 1e-6))
-def _(ctx: Context) -> Evidence:
-    return next(_forms(ctx, 1 + 1e-6))
 
 
 # The first-order law of the error.
