@@ -56,9 +56,9 @@ def _power(factor) -> Evidence:
     f = symbols_like(from_sympy(X**P / P, [X], {P: 4.0}), parameters={"positive": True})
     (move,) = _polyak_move(f, np.array([x], dtype=object))
     move = move.subs(next(iter(f.parameters.values())), p)
-    return _is_zero(
-        sympy.powsimp(sympy.simplify(move + factor * x / p)), "x₊ - x = -x/p"
-    )
+    gap = sympy.simplify(move + factor * x / p)
+    found = equal_symbolically(gap, sympy.Integer(0))
+    return decide.identity(found, name="x₊ - x = -x/p")
 
 
 @power.control("factor 1 - (1 + 1/1000)/p")
