@@ -1,0 +1,365 @@
+"""Lyapunov functions of gradient flow and of the accelerated flows, for all times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import diffrax
+import jax.numpy as jnp
+import numpy as np
+import sympy
+
+from flows import (
+    AcceleratedFlow,
+    Fact,
+    Facts,
+    Flow,
+    GradientFlow,
+    Objective,
+    StronglyConvexAcceleratedFlow,
+    accelerated_start,
+    from_sympy,
+    solve,
+)
+from flows.symbolic import IdentityResult, equal_symbolically
+from proofs_check import decide
+from proofs_check.claim import Source, claim
+from proofs_check.context import Context
+from proofs_check.energies import (
+    accelerated_energy,
+    accelerated_pair,
+    at_rest,
+    excess_energy,
+    excess_pair,
+    gradient_flow_energy,
+    gradient_flow_pair,
+    strongly_accelerated_energy,
+    strongly_accelerated_pair,
+)
+from proofs_check.evidence import Evidence
+from proofs_check.inner_products import (
+    LyapunovPair,
+    along,
+    convexity,
+    gap_symbol,
+    squared,
+)
+
+SU = Source(
+    title="A Differential Equation for Modeling Nesterov's Accelerated Gradient "
+    "Method: Theory and Insights",
+    authors="Weijie Su, Stephen Boyd and Emmanuel J. Candès",
+    year=2016,
+    arxiv="1503.01243",
+    location="energy of the flow with friction r/t",
+)
+MOUCER = Source(
+    title="A systematic approach to Lyapunov analyses of continuous-time models in "
+    "convex optimization",
+    authors="Céline Moucer, Adrien Taylor and Francis Bach",
+    year=2022,
+    arxiv="2205.12772",
+    location="gradient flow and accelerated gradient flows",
+)
+MU = 0.5
+FRICTION = sympy.Symbol("friction", positive=True)
+STRONG = sympy.Symbol("strong_convexity", positive=True)
+
+
+# Proofs: dV/dt + ρ V is minus a sum of terms, each >= 0 with a factor >= 0.
+
+
+def _certified(
+    pair: LyapunovPair,
+    rate: Any,
+    certificate: Sequence[tuple[Any, Any]],
+    table: dict | None = None,
+) -> Evidence:
+    """dV/dt + ρ V = -Σ factor · term, the factors being >= 0 whatever the symbols.
+
+    Args:
+        pair: V and dV/dt.
+        rate: ρ.
+        certificate: (factor, term); a term is convexity's inequality, a square, f - f*.
+        table: substitution that puts a hypothesis into a symbol, as r = 3 + s.
+    """
+    table = table or {}
+    left = (pair.derivative + rate * pair.value).subs(table)
+    right = -sum(factor * term for factor, term in certificate)
+    found = equal_symbolically(left, right.subs(table))
+    signs = [sympy.factor(f.subs(table)).is_nonnegative for f, _ in certificate]
+    if found and not all(signs):
+        found = IdentityResult("undecided", remainder=f"signs of factors: {signs}")
+    return decide.identity(found, name="dV/dt + ρV = -Σ (≥ 0)(≥ 0)", route="algebra")
+
+
+def _gradient_flow_proof(weight: Any = 1) -> Evidence:
+    t = sympy.Symbol("t", positive=True)
+    certificate = [(t, squared(g=1)), (sympy.Integer(1), convexity())]
+    return _certified(gradient_flow_pair(weight), 0, certificate)
+
+
+def _accelerated_proof(weight: Any = 1) -> Evidence:
+    t = sympy.Symbol("t", positive=True)
+    beyond = sympy.Symbol("s", nonnegative=True)
+    certificate = [
+        ((FRICTION - 3) * t, gap_symbol()),
+        ((FRICTION - 1) * t, convexity()),
+    ]
+    hypothesis = {FRICTION: 3 + beyond}
+    return _certified(accelerated_pair(weight), 0, certificate, hypothesis)
+
+
+def _excess_proof(factor: Any = 2) -> Evidence:
+    mu = STRONG
+    certificate = [
+        (2 * mu, convexity(mu)),
+        (sympy.Integer(1), squared(g=1, e=-mu)),
+    ]
+    return _certified(excess_pair(), factor * mu, certificate)
+
+
+def _strongly_accelerated_proof(factor: Any = 1, weight: Any = 1) -> Evidence:
+    root = sympy.sqrt(STRONG)
+    certificate = [(root, convexity(STRONG)), (root / 2, squared(v=1))]
+    pair = strongly_accelerated_pair(weight)
+    return _certified(pair, factor * root, certificate)
+
+
+# Trajectories.
+
+
+def convex_loss(strong: float = 0.0) -> Objective:
+    """μ|x|²/2 + √(1+x²) - 1 + y⁴/4, minimised at 0: nearly linear in x, flat in y."""
+    x, y = sympy.symbols("x y", real=True)
+    f = sympy.sqrt(1 + x**2) - 1 + y**4 / 4
+    f += sympy.Rational(str(strong)) * (x**2 + y**2) / 2
+    by = "every term is least at 0"
+    facts = Facts(minimiser=Fact(np.zeros(2), by), minimum=Fact(0.0, by))
+    return from_sympy(f, [x, y], facts=facts)
+
+
+X0 = jnp.array([6.0, 1.2])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A flow on a loss, from a start, with its Lyapunov function and pair."""
+
+    flow: Flow
+    energy: Callable[..., Any]
+    pair: LyapunovPair
+    start: Any
+    t0: float
+    t1: float
+    rate: float = 0.0
+
+
+def trajectory(case: Case) -> Iterator[Evidence]:
+    """dV/dt in inner products against V itself along a solution, and its sign.
+
+    The ratio of ∫ (dV/dt) dt to the difference of V at the ends, by Gauss-Legendre
+    with 48 nodes (12 and 24 for its error) and tolerances 1e-6, 1e-8, 1e-10 of the
+    solver; and the largest dV/dt + ρV at the nodes.
+    """
+    runs = [_solved(case, tolerance) for tolerance in (1e-6, 1e-8, 1e-10)]
+    measured = decide.ladder([run[0][-1] for run in runs], further=[runs[-1][0]])
+    yield decide.equal(1, measured, delta=1e-6, quantity="∫V'dt / ΔV", route="solved")
+    (_, before, _), (_, largest, scale) = runs[1:]
+    yield decide.upper_bound(
+        0,
+        decide.Measurement(largest, bias=max(abs(largest - before), 1e-13 * scale)),
+        delta=1e-6,
+        scale=scale,
+        quantity="largest V' + ρV",
+        route="solved",
+        note="on one loss, from one start",
+    )
+
+
+def _solved(case: Case, tolerance: float) -> tuple[list[float], float, float]:
+    """∫V'dt/ΔV by three quadratures, the largest V' + ρV, and V at the start."""
+    rules = [np.polynomial.legendre.leggauss(n) for n in (12, 24, 48)]
+    half = (case.t1 - case.t0) / 2
+    nodes = [case.t0 + half * (points + 1) for points, _ in rules]
+    times = np.sort(np.concatenate([[case.t0], *nodes, [case.t1]]))
+    run = solve(
+        case.flow,
+        case.start,
+        case.t0,
+        case.t1,
+        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+    )
+    value, found = along(case.flow, run.times, run.states, case.energy)
+    gap = found.pop("gap")
+
+    def product(a, b):
+        return np.sum(a * b, axis=-1)
+
+    _, slope = case.pair.on(gap, found, product, t=times)
+    change = float(value[-1] - value[0])
+    ratios = [
+        half * float(weights @ slope[np.searchsorted(times, at)]) / change
+        for at, (_, weights) in zip(nodes, rules, strict=True)
+    ]
+    return ratios, float(np.max(slope + case.rate * value)), float(value[0])
+
+
+def gradient_flow_case(weight: float = 1.0) -> Case:
+    """Gradient flow of the convex loss; `weight` is the c of V."""
+
+    def energy(flow, t, y):
+        return gradient_flow_energy(flow, t, y, weight)
+
+    pair = gradient_flow_pair(sympy.Rational(str(weight)))
+    return Case(GradientFlow(convex_loss()), energy, pair, X0, 0.0, 4.0)
+
+
+def accelerated_case(friction: float = 3.0) -> Case:
+    """The accelerated flow of the convex loss, from the series at t = 0.05."""
+    flow = AcceleratedFlow(convex_loss(), friction)
+    start = accelerated_start(flow, X0, 0.05)
+    pair = accelerated_pair().at(friction=friction)
+    return Case(flow, accelerated_energy, pair, start, 0.05, 4.0)
+
+
+def excess_case(rate: float = 2 * MU) -> Case:
+    """Gradient flow of the strongly convex loss."""
+    flow = GradientFlow(convex_loss(MU))
+    return Case(flow, excess_energy, excess_pair(), X0, 0.0, 4.0, rate)
+
+
+def strongly_accelerated_case(factor: float = 1.0) -> Case:
+    """The strongly convex accelerated flow, from rest; claimed rate factor √μ."""
+    flow = StronglyConvexAcceleratedFlow(convex_loss(MU), MU)
+    pair = strongly_accelerated_pair().at(strong_convexity=MU)
+    start, rate = at_rest(X0), factor * MU**0.5
+    return Case(flow, strongly_accelerated_energy, pair, start, 0.0, 6.0, rate)
+
+
+# The claims.
+
+
+@claim(
+    "gradient_flow.lyapunov",
+    title="t (f - f*) + |x - x*|²/2 never increases along gradient flow",
+    source=MOUCER,
+    statement=r"\frac{d}{dt}\Bigl[t\,(f-f_*) + \tfrac12|x-x_*|^2\Bigr] = -t|\nabla f|^2"
+    r" - \bigl(\langle x-x_*,\nabla f\rangle - (f-f_*)\bigr) \le 0",
+    hypotheses=(r"$f$ convex with a minimiser", r"$t \ge 0$"),
+    grade="proved",
+    delta=1e-6,
+    unit="V (unit of |x|²)",
+)
+def gradient_flow_lyapunov(ctx: Context) -> Evidence:
+    """The generator's dV/dt in inner products, t a symbol."""
+    return _gradient_flow_proof()
+
+
+@gradient_flow_lyapunov.control("f - f* with the factor 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _gradient_flow_proof(sympy.Rational(1001, 1000))
+
+
+@gradient_flow_lyapunov.route("along a solution", grade="measured")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(gradient_flow_case())
+
+
+@gradient_flow_lyapunov.control("t (f - f*) with the factor 3/2, along a solution")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(gradient_flow_case(1.5))
+
+
+@claim(
+    "gradient_flow.accelerated-lyapunov",
+    title="The energy of the accelerated flow never increases for friction r >= 3",
+    source=SU,
+    statement=r"\frac{d}{dt}\Bigl[t^2(f-f_*) + \tfrac{(r-1)^2}{2}\bigl|x-x_*+"
+    r"\tfrac{t\dot x}{r-1}\bigr|^2\Bigr] = -(r-3)\,t\,(f-f_*) - (r-1)\,t\,\bigl("
+    r"\langle x-x_*,\nabla f\rangle - (f-f_*)\bigr) \le 0",
+    hypotheses=(r"$f$ convex with a minimiser", r"$r \ge 3$", r"$t > 0$"),
+    grade="proved",
+    delta=1e-6,
+    unit="V (unit of |x|²)",
+)
+def accelerated_lyapunov(ctx: Context) -> Evidence:
+    """The generator's dV/dt in inner products, r and t symbols."""
+    return _accelerated_proof()
+
+
+@accelerated_lyapunov.control("the square with the factor 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _accelerated_proof(sympy.Rational(1001, 1000))
+
+
+@accelerated_lyapunov.route("along a solution, r = 3", grade="measured")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(accelerated_case())
+
+
+@accelerated_lyapunov.control("friction 5/2, along a solution")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(accelerated_case(2.5))
+
+
+@claim(
+    "gradient_flow.strongly-convex-lyapunov",
+    title="f - f* decays like e^{-2μt} along gradient flow",
+    source=MOUCER,
+    statement=r"\frac{d}{dt}(f-f_*) + 2\mu (f-f_*) = -|\nabla f - \mu(x-x_*)|^2 - 2\mu"
+    r"\bigl(\langle x-x_*,\nabla f\rangle-(f-f_*)-\tfrac{\mu}{2}|x-x_*|^2\bigr)"
+    r" \le 0",
+    hypotheses=(r"$f$ $\mu$-strongly convex",),
+    grade="proved",
+    delta=1e-6,
+    unit="V' + 2μV (unit of f/time)",
+)
+def strongly_convex_lyapunov(ctx: Context) -> Evidence:
+    """The generator's dV/dt in inner products, μ a symbol."""
+    return _excess_proof()
+
+
+@strongly_convex_lyapunov.control("the rate 2μ(1 + 1/1000)")
+def _(ctx: Context) -> Evidence:
+    return _excess_proof(sympy.Rational(1001, 500))
+
+
+@strongly_convex_lyapunov.route("along a solution", grade="measured")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(excess_case())
+
+
+@claim(
+    "gradient_flow.strongly-convex-accelerated-lyapunov",
+    title="The energy of the strongly convex accelerated flow decays like e^{-√μ t}",
+    source=MOUCER,
+    statement=r"V = f-f_* + \tfrac{\mu}{2}|x-x_*+\dot x/\sqrt\mu|^2:\quad \dot V +"
+    r" \sqrt\mu V = -\tfrac{\sqrt\mu}{2}|\dot x|^2 - \sqrt\mu\bigl(\langle x-x_*,"
+    r"\nabla f\rangle-(f-f_*)-\tfrac{\mu}{2}|x-x_*|^2\bigr) \le 0",
+    hypotheses=(r"$f$ $\mu$-strongly convex",),
+    grade="proved",
+    delta=1e-6,
+    unit="V' + √μ V (unit of f/time)",
+)
+def strongly_accelerated_lyapunov(ctx: Context) -> Evidence:
+    """The generator's dV/dt in inner products, μ a symbol."""
+    return _strongly_accelerated_proof()
+
+
+@strongly_accelerated_lyapunov.control("the rate √μ(1 + 1/1000)")
+def _(ctx: Context) -> Evidence:
+    return _strongly_accelerated_proof(sympy.Rational(1001, 1000))
+
+
+@strongly_accelerated_lyapunov.control("the square with the factor 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _strongly_accelerated_proof(weight=sympy.Rational(1001, 1000))
+
+
+@strongly_accelerated_lyapunov.route("along a solution", grade="measured")
+def _(ctx: Context) -> Iterator[Evidence]:
+    yield from trajectory(strongly_accelerated_case())
