@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -87,22 +88,25 @@ def _expansion(alpha: Sequence[Any], beta: Sequence[Any], terms: int) -> list[An
             "alpha and beta are lists of one length, at least 2; got lengths "
             f"{len(alpha)} and {len(beta)}."
         )
+    if all(isinstance(c, int | float) for c in (*alpha, *beta)):
+        # in fractions, so that each μ is the float nearest to it, and not one beside
+        alpha, beta = [Fraction(a) for a in alpha], [Fraction(b) for b in beta]
     r = [_moment(alpha, n + 1) for n in range(terms)]
     s = [_moment(beta, n) for n in range(terms)]
     if not is_traced((alpha, beta)):
         scale = sum(abs(float(a)) for a in alpha)
         if abs(float(sum(alpha))) > 1e-12 * scale:
-            raise BadInput(f"the coefficients alpha sum to 0 (ρ(1) = 0); got {alpha}.")
+            raise BadInput(f"the coefficients alpha sum to 0 (ρ(1) = 0); got {[float(a) for a in alpha]}.")
         if abs(float(r[0])) <= 1e-12 * scale:
             raise BadInput(
-                f"1 is a simple root of ρ (Σ i α_i is not 0); got {alpha}: no flow is "
+                f"1 is a simple root of ρ (Σ i α_i is not 0); got {[float(a) for a in alpha]}: no flow is "
                 "approximated."
             )
     mu: list[Any] = []
     for n in range(terms):
         known = sum(mu[m] * r[n - m] for m in range(n))
         mu.append((s[n] - known) / r[0])
-    return mu
+    return [float(m) if isinstance(m, Fraction) else m for m in mu]
 
 
 def _moment(coefficients: Sequence[Any], power: int) -> Any:

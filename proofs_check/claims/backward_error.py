@@ -153,6 +153,7 @@ def _order_claim(p: int):
         ),
         grade="measured",
         delta=0.25,
+        full_only=p > 4,  # five terms take long to compile
         unit="order in h (time unit: 1/curvature)",
         parameters={"h": 0.1},
     )
@@ -176,4 +177,4 @@ def _order_claim(p: int):
     return order_claim
 
 
-ORDERS = tuple(_order_claim(p) for p in (1, 2, 3))
+ORDERS = tuple(_order_claim(p) for p in (1, 2, 3, 4, 5))
