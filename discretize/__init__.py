@@ -27,8 +27,10 @@ from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
 from discretize.optimizers import reshuffled_sgd as reshuffled_sgd
+from discretize.optimizers import rpgd as rpgd
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
+from discretize.optimizers import weight_normalised_sgd as weight_normalised_sgd
 from discretize.order import order as order
 from discretize.order_fit import OrderFit as OrderFit
 from discretize.order_fit import fit_order as fit_order
@@ -53,6 +55,10 @@ from discretize.rows.modified import SGD_MODIFIED as SGD_MODIFIED
 from discretize.rows.modified import momentum_modified as momentum_modified
 from discretize.rows.modified import sgd_modified as sgd_modified
 from discretize.rows.modified import shuffled_sgd as shuffled_sgd
+from discretize.rows.weight_normalised import RPGD as RPGD
+from discretize.rows.weight_normalised import (
+    WEIGHT_NORMALISED_SGD as WEIGHT_NORMALISED_SGD,
+)
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
 from discretize.schemes import Euler as Euler
@@ -61,6 +67,7 @@ from discretize.schemes import RungeKutta as RungeKutta
 from discretize.schemes import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes import Splitting as Splitting
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
+from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
 from discretize.shuffled import FiniteSum as FiniteSum

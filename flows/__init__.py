@@ -13,9 +13,20 @@ from flows.adaptive import AdamState as AdamState
 from flows.adaptive import RMSPropFlow as RMSPropFlow
 from flows.adaptive import RMSPropState as RMSPropState
 from flows.adaptive import adam_start as adam_start
+from flows.conserved import balancedness as balancedness
+from flows.conserved import drift as drift
+from flows.conserved import is_conserved as is_conserved
+from flows.conserved import neuron_balance as neuron_balance
+from flows.conserved import null_projector as null_projector
+from flows.conserved import rate_of_change as rate_of_change
+from flows.conserved import (
+    weight_normalisation_invariant as weight_normalisation_invariant,
+)
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
 from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
+from flows.chebyshev import RKC2 as RKC2
+from flows.chebyshev import ROCK4 as ROCK4
 from flows.dynamics import Dynamics as Dynamics
 from flows.dynamics import Flow as Flow
 from flows.dynamics import Part as Part
@@ -68,6 +79,7 @@ from flows.sharpness import Sharpness as Sharpness
 from flows.sliding import SignPath as SignPath
 from flows.sliding import sign_flow_path as sign_flow_path
 from flows.solve import solve as solve
+from flows.stiffness import DenseSolverWarning as DenseSolverWarning
 from flows.symbolic import equal_symbolically as equal_symbolically
 from flows.symbolic import exactly as exactly
 from flows.symbolic import latex as latex
@@ -77,5 +89,10 @@ from flows.symbolic import symbolically as symbolically
 from flows.symbolic import symbols_like as symbols_like
 from flows.symbolic import trace as trace
 from flows.trajectory import Trajectory as Trajectory
+from flows.weight_normalisation import WeightNormalised as WeightNormalised
+from flows.weight_normalisation import WeightNormalisedFlow as WeightNormalisedFlow
+from flows.weight_normalisation import WeightNormalisedState as WeightNormalisedState
+from flows.weight_normalisation import polar as polar
+from flows.weight_normalisation import weight_normalised as weight_normalised
 
 __distribution__ = "flowtheory"

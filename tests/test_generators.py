@@ -125,6 +125,10 @@ EXAMPLES = {
         flows.PrincipalFlow(double_well(), 0.1),
         flows.PrincipalState(X[:1], V[:1]),
     ),
+    "weight-normalised": (
+        flows.WeightNormalisedFlow(wavy(), 0.75),
+        flows.WeightNormalisedState(jnp.array([1.3]), X),
+    ),
     "training": (discretize.Training(wavy()), X),
 }
 TIMES = (0.35, 1.7)

@@ -10,3 +10,13 @@ from discretize.optimizers.exponentiated_gradient import (
 from discretize.optimizers.reshuffled import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers.scalar_rms import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers.scalar_rms import scale_by_scalar_rms as scale_by_scalar_rms
+from discretize.optimizers.weight_normalised import (
+    move_in_scale_and_direction as move_in_scale_and_direction,
+)
+from discretize.optimizers.weight_normalised import (
+    move_scale_and_project as move_scale_and_project,
+)
+from discretize.optimizers.weight_normalised import rpgd as rpgd
+from discretize.optimizers.weight_normalised import (
+    weight_normalised_sgd as weight_normalised_sgd,
+)

@@ -8,9 +8,19 @@ from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
 from discretize.rows.modified import MODIFIED_ROWS
+from discretize.rows.weight_normalised import WEIGHT_NORMALISED_ROWS
 from discretize.schemes import Splitting
 
-ROWS = (SGD, HEAVY_BALL, ADAM, RMSPROP, SCALAR_RMSPROP, *FIRST_ORDER_ROWS, *MODIFIED_ROWS)
+ROWS = (
+    SGD,
+    HEAVY_BALL,
+    ADAM,
+    RMSPROP,
+    SCALAR_RMSPROP,
+    *FIRST_ORDER_ROWS,
+    *MODIFIED_ROWS,
+    *WEIGHT_NORMALISED_ROWS,
+)
 
 
 def correspondences() -> Any:
