@@ -90,7 +90,7 @@ def _certified(
     right = -sum(factor * term for factor, term in certificate)
     found = equal_symbolically(left, right.subs(table))
     signs = [sympy.factor(f.subs(table)).is_nonnegative for f, _ in certificate]
-    if found and not all(signs):
+    if found.proved and not all(signs):
         found = IdentityResult("undecided", remainder=f"signs of factors: {signs}")
     return decide.identity(found, name="dV/dt + ρV = -Σ (≥ 0)(≥ 0)", route="algebra")
 
