@@ -61,6 +61,7 @@ from discretize.rows.weight_normalised import (
 )
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
+from discretize.schemes import Chebyshev as Chebyshev
 from discretize.schemes import Euler as Euler
 from discretize.schemes import ImplicitEuler as ImplicitEuler
 from discretize.schemes import RungeKutta as RungeKutta

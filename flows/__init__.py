@@ -13,6 +13,8 @@ from flows.adaptive import AdamState as AdamState
 from flows.adaptive import RMSPropFlow as RMSPropFlow
 from flows.adaptive import RMSPropState as RMSPropState
 from flows.adaptive import adam_start as adam_start
+from flows.chebyshev import RKC2 as RKC2
+from flows.chebyshev import ROCK4 as ROCK4
 from flows.conserved import balancedness as balancedness
 from flows.conserved import drift as drift
 from flows.conserved import is_conserved as is_conserved
@@ -25,8 +27,6 @@ from flows.conserved import (
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
 from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
-from flows.chebyshev import RKC2 as RKC2
-from flows.chebyshev import ROCK4 as ROCK4
 from flows.dynamics import Dynamics as Dynamics
 from flows.dynamics import Flow as Flow
 from flows.dynamics import Part as Part
@@ -45,6 +45,7 @@ from flows.gradient import GradientFlow as GradientFlow
 from flows.gradient import ModifiedHeavyBallFlow as ModifiedHeavyBallFlow
 from flows.gradient import slip as slip
 from flows.iterate import iterate as iterate
+from flows.log_time import LogTimeFlow as LogTimeFlow
 from flows.mirror import DualMirrorFlow as DualMirrorFlow
 from flows.mirror import Entropy as Entropy
 from flows.mirror import EuclideanPotential as EuclideanPotential
@@ -57,7 +58,6 @@ from flows.normalised import SignFlow as SignFlow
 from flows.normalised import arrival as arrival
 from flows.normalised import gradient_sign_change as gradient_sign_change
 from flows.normalised import polyak_step as polyak_step
-from flows.log_time import LogTimeFlow as LogTimeFlow
 from flows.objective import Data as Data
 from flows.objective import Fact as Fact
 from flows.objective import Facts as Facts

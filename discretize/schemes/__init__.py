@@ -1,5 +1,6 @@
 """One-step schemes."""
 
+from discretize.schemes.chebyshev import Chebyshev as Chebyshev
 from discretize.schemes.euler import Euler as Euler
 from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
 from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
