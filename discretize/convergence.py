@@ -56,14 +56,14 @@ def convergence(
 ) -> Ladder:
     """Errors of a row's optimiser against its flow as the learning rate shrinks.
 
-    The time t1 is fixed, so η gets t1/η steps. In the norm "end" one compilation
-    serves the whole ladder.
+    The time t1 is fixed, so a step of time η is taken t1/η times. In the norm "end" one
+    compilation serves the whole ladder.
 
     Args:
         row: a row of the table.
         objective: f.
         params: the start, in the user's pytree.
-        learning_rates: decreasing by one ratio, each dividing t1.
+        learning_rates: decreasing by one ratio; the time of a step at each divides t1.
         t1: the time at which (or up to which) the two are compared.
         norm: "end", "sup" or "sup_after"; default: that of the row.
         flow_start: another start of the flow than the row's, (dynamics, hyper, x) ->
@@ -99,11 +99,15 @@ def convergence(
     x = objective.ravel(params)
     errors = []
     for eta in np.asarray(learning_rates, float):
-        steps = round(t1 / eta)
-        if steps < 1 or abs(steps * eta - t1) > 1e-9 * t1:
-            raise BadInput(f"the learning rate {eta} does not divide t1 = {t1}.")
         values = {**fixed, **(hyper(eta) if hyper else {})}
         pairing = row(**{str(row.rate_name): eta}, **values)
+        one = float(pairing.step_sizes(1))  # the time of a step need not be η
+        steps = round(t1 / one)
+        if steps < 1 or abs(steps * one - t1) > 1e-9 * t1:
+            raise BadInput(
+                f"the learning rate {eta} (a step of time {one:g}) does not divide "
+                f"t1 = {t1}."
+            )
         model = pairing.dynamics(objective)
         t0, y0 = (flow_start or row.start)(model, pairing.hyper, x)
         if norm == "end":

@@ -136,7 +136,7 @@ class ShuffledFlow(Flow):
             g = self.objective.gradient(y, batch)
             return g + self.learning_rate / 2 * self.objective.hvp(y, g, batch)
 
-        return -jnp.mean(jnp.stack([one(b) for b in self.batches]), axis=0)
+        return -jnp.mean(jax.lax.map(one, self.batches), axis=0)
 
 
 class ShuffledEpoch(Scheme):
