@@ -1,12 +1,13 @@
 """What needs an optional extra is skipped by name where that is missing."""
 
 import json
+import sys
 
 import pytest
 from toys import constant
 
 from flows.errors import BadInput
-from proofs_check import Equal, Registry, Verdict, check, claim, extras
+from proofs_check import Equal, Registry, Verdict, check, claim, claims, extras
 from proofs_check.cli import main
 from proofs_check.record import from_record, to_record
 from proofs_check.registry import listing
@@ -158,3 +159,14 @@ def test_the_report_names_what_it_skipped(without_pepit):
     assert "Skipped: control <em>by SDP</em>" in result_card(part)
     assert "<h3>" in claim_card(made)
     assert "PEPit (missing)" in str(listing([made]))
+
+
+def test_the_worst_cases_of_the_catalogue_are_skipped_without_pepit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PEPit", None)  # as if it were not installed
+    found = check("gradient_flow.worst-case-accelerated")
+    assert (found.verdict, found.reason) == (Verdict.SKIPPED, LINE)
+    waiting = [c for c in claims().values() if "PEPit" in c.requires]
+    assert len(waiting) >= 5
+    assert all("clarabel" in c.requires for c in waiting)
+    # the same Lyapunov functions are proved without any extra
+    assert claims()["gradient_flow.accelerated-lyapunov"].requires == ()
