@@ -121,7 +121,8 @@ def _list(arguments: argparse.Namespace, registry: Registry) -> int:
         ]
         print(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(listing(chosen).lines(_columns())))
+        # ids are there to be copied: they are never cut
+        print("\n".join(listing(chosen).lines(_columns(), ("title", "source"))))
         for made in chosen:
             for line in lacking_lines(made):
                 print(line)

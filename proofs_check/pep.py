@@ -12,6 +12,8 @@ computer-assisted worst-case analyses of first-order optimization methods in Pyt
 
 from __future__ import annotations
 
+import contextlib
+import io
 import operator
 import warnings
 from collections.abc import Callable, Sequence
@@ -82,8 +84,9 @@ def _solve(build: Callable[[Any], None], solver: str) -> SdpSolution:
 
     problem = PEP()
     build(problem)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an inaccurate end is read off the status
+    # An inaccurate end is read off the status, a wide gap off the two values.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
         try:
             dual = problem.solve(wrapper="cvxpy", solver=solver, verbose=0)
         except SolverError as failed:

@@ -11,7 +11,7 @@ from typing import Any
 from flows.display import Table
 from flows.errors import BadInput, FlowtheoryError
 from proofs_check.claim import Claim
-from proofs_check.extras import missing
+from proofs_check.extras import EXTRAS, missing
 from proofs_check.verdicts import require_level
 
 
@@ -176,11 +176,10 @@ def listing(claims: Sequence[Claim]) -> Table:
 
 
 def _needs(claim: Claim) -> str:
-    """Packages that the first route needs; those that are missing say so."""
-    absent = missing(claim.requires)
-    return ", ".join(
-        f"{name} (missing)" if name in absent else name for name in claim.requires
-    )
+    """The extras that the first route needs; one that is missing says so."""
+    absent = {EXTRAS[name] for name in missing(claim.requires)}
+    extras = dict.fromkeys(EXTRAS[name] for name in claim.requires)
+    return ", ".join(f"{e} (missing)" if e in absent else e for e in extras)
 
 
 def _origin(claim: Claim) -> tuple[str, str]:

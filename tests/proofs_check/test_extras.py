@@ -113,7 +113,7 @@ def test_the_command_line_names_what_it_skips(
     registry, path = catalogue(main_needs=("PEPit",)), tmp_path / "run.json"
     assert main(["list"], registry=registry) == 0
     shown = capsys.readouterr().out
-    assert "PEPit (missing)" in shown
+    assert "pepit (missing)" in shown
     assert f"skipped: opt.rate: {LINE}" in shown
     assert main(["list", "--json"], registry=registry) == 0
     assert json.loads(capsys.readouterr().out)[0]["skipped"] == LINE
@@ -158,7 +158,7 @@ def test_the_report_names_what_it_skipped(without_pepit):
     part = check(catalogue(control_needs=("PEPit",))["opt.rate"])
     assert "Skipped: control <em>by SDP</em>" in result_card(part)
     assert "<h3>" in claim_card(made)
-    assert "PEPit (missing)" in str(listing([made]))
+    assert "pepit (missing)" in str(listing([made]))
 
 
 def test_the_worst_cases_of_the_catalogue_are_skipped_without_pepit(monkeypatch):
