@@ -32,7 +32,7 @@ class SignPath(NamedTuple):
         return np.stack(columns, axis=-1)
 
 
-def sign_flow_path(objective: Quadratic, x0: Any, t1: float) -> SignPath:
+def sign_flow_path(objective: Any, x0: Any, t1: float) -> SignPath:
     r"""The Filippov solution of x' = -sign(∇f) for f = ½ xᵀAx, A positive definite.
 
     On each piece x' = -s is constant: s_i = sign(∂_i f) where ∂_i f ≠ 0, and on the
