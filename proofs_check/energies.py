@@ -24,12 +24,12 @@ from proofs_check.inner_products import (
 )
 
 
-def gradient_flow_energy(flow, t, y, weight=1):
+def gradient_flow_energy(flow, t, y, weight: Any = 1):
     """V = c t (f - f*) + |x - x*|²/2, with weight c."""
     return weight * t * excess(flow, y) + jnp.sum(displacement(flow, y) ** 2) / 2
 
 
-def accelerated_energy(flow, t, y, weight=1):
+def accelerated_energy(flow, t, y, weight: Any = 1):
     """V = t² (f - f*) + c ((r-1)²/2) |x - x* + t v/(r-1)|²."""
     x, v = y
     k = flow.friction - 1
@@ -37,13 +37,13 @@ def accelerated_energy(flow, t, y, weight=1):
     return t**2 * excess(flow, x) + weight * k**2 * jnp.sum(away**2) / 2
 
 
-def excess_energy(flow, t, y, weight=1):
+def excess_energy(flow, t, y, weight: Any = 1):
     """V = c (f - f*)."""
     del t
     return weight * excess(flow, y)
 
 
-def strongly_accelerated_energy(flow, t, y, weight=1):
+def strongly_accelerated_energy(flow, t, y, weight: Any = 1):
     """V = f - f* + c (μ/2) |x - x* + v/√μ|²."""
     del t
     x, v = y

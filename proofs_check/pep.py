@@ -91,7 +91,8 @@ def _solve(build: Callable[[Any], None], solver: str) -> SdpSolution:
             dual = problem.solve(wrapper="cvxpy", solver=solver, verbose=0)
         except SolverError as failed:
             return SdpSolution(f"failed: {failed}", solver=solver)
-    status = str(problem.wrapper.prob.status)
+    wrapper: Any = problem.wrapper
+    status = str(wrapper.prob.status)
     if dual is None or status != "optimal":
         return SdpSolution(status, solver=solver)
     return _with_residuals(problem, float(dual), solver)

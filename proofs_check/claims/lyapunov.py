@@ -87,7 +87,7 @@ def _certified(
     """
     table = table or {}
     left = (pair.derivative + rate * pair.value).subs(table)
-    right = -sum(factor * term for factor, term in certificate)
+    right = -sympy.Add(*(factor * term for factor, term in certificate))
     found = equal_symbolically(left, right.subs(table))
     signs = [sympy.factor(f.subs(table)).is_nonnegative for f, _ in certificate]
     if found.proved and not all(signs):

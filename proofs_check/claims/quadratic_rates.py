@@ -76,7 +76,8 @@ def _radii(factory: Callable, hyper: dict[str, float], curvatures: Any) -> np.nd
     def step(z, curvature):
         state = jax.tree.unflatten(treedef, [z[0]])
         update, state = optimizer.update(curvature * z[1], state, z[1])
-        return jnp.stack([*jax.tree.leaves(state), optax.apply_updates(z[1], update)])
+        moved: list[Any] = [*jax.tree.leaves(state), optax.apply_updates(z[1], update)]
+        return jnp.stack(moved)
 
     matrices = jax.vmap(lambda c: jax.jacfwd(step)(jnp.zeros(2), c))
     spectra = np.linalg.eigvals(np.asarray(matrices(jnp.asarray(curvatures))))

@@ -53,8 +53,13 @@ def _descent(
 ) -> Evidence:
     found = gradient_descent_worst_case(steps, smoothness=SMOOTHNESS, rate=rate)
     claimed = factor * descent_bound(steps)
-    about = {"quantity": f"f(x_n) - f*, n = {steps}", "route": "SDP"}
-    return decide.sdp(claimed, found, delta=delta, **about)
+    return decide.sdp(
+        claimed,
+        found,
+        delta=delta,
+        quantity=f"f(x_n) - f*, n = {steps}",
+        route="SDP",
+    )
 
 
 @claim(
