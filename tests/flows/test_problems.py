@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from flows import BadInput
 from flows.problems import digits_mlp, double_well, two_layer_product, wavy
@@ -80,8 +81,44 @@ def test_digits_losses_against_numpy(digits):
     assert float(g.loss_of(large)) == pytest.approx(entropy, rel=1e-9)
 
 
+def test_digits_of_any_depth_activation_and_bias():
+    """Against numpy and scipy's normal distribution: gelu(x) = x Φ(x)."""
+    apply = {"gelu": lambda x: x * norm.cdf(x), "identity": lambda x: x}
+    for activation, bias in (("gelu", True), ("identity", False)):
+        f, params = digits_mlp(
+            hidden=(5, 3), rows=20, activation=activation, bias=bias, seed=2
+        )
+        names = {"w1", "w2", "w3"} | ({"b1", "b2", "b3"} if bias else set())
+        assert set(params) == names
+        assert [params[f"w{k}"].shape for k in (1, 2, 3)] == [(64, 5), (5, 3), (3, 10)]
+        assert f.size == 64 * 5 + 5 * 3 + 3 * 10 + (18 if bias else 0)
+        inputs, labels = map(np.asarray, f.data.tree)
+        moved = {name: p + 0.1 for name, p in params.items()}
+        x = inputs
+        for k in (1, 2, 3):
+            x = x @ np.asarray(moved[f"w{k}"]) + np.asarray(moved.get(f"b{k}", 0.0))
+            x = apply[activation](x) if k < 3 else x
+        expected = 0.5 * np.mean(np.sum((x - labels) ** 2, axis=1))
+        assert float(f.loss_of(moved)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_equal_networks_share_their_compiled_functions():
+    assert digits_mlp(hidden=4, rows=50)[0].loss == digits_mlp(hidden=4, rows=9)[0].loss
+    other = digits_mlp(hidden=4, rows=50, activation="gelu")[0]
+    assert other.loss != digits_mlp(hidden=4, rows=50)[0].loss
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"rows": 0}, {"rows": 1798}, {"hidden": 0}, {"loss": "hinge"}]
+    "wrong",
+    [
+        {"rows": 0},
+        {"rows": 1798},
+        {"hidden": 0},
+        {"hidden": ()},
+        {"hidden": (4, 0)},
+        {"loss": "hinge"},
+        {"activation": "relu"},
+    ],
 )
 def test_digits_out_of_range_are_refused(wrong):
     bare = digits_mlp
