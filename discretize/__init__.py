@@ -1,6 +1,17 @@
 """Schemes, discrete optimisers, and what ties them to a dynamics."""
 
 from discretize import figures as figures
+from discretize.certificate import Approximation as Approximation
+from discretize.certificate import Certificate as Certificate
+from discretize.certificate import Descent as Descent
+from discretize.certificate import ErrorFlow as ErrorFlow
+from discretize.certificate import ErrorLaw as ErrorLaw
+from discretize.certificate import ErrorState as ErrorState
+from discretize.certificate import approximation as approximation
+from discretize.certificate import certify_linear_net as certify_linear_net
+from discretize.certificate import error_bound as error_bound
+from discretize.certificate import error_growth as error_growth
+from discretize.certificate import error_law as error_law
 from discretize.compare import UnstableStepWarning as UnstableStepWarning
 from discretize.compare import compare as compare
 from discretize.comparison import Comparison as Comparison

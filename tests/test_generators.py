@@ -44,6 +44,10 @@ def switching(convention):
 
 EXAMPLES = {
     "gradient flow": (flows.GradientFlow(wavy()), X),
+    "gradient flow with descent's error": (
+        discretize.ErrorFlow(wavy()),
+        discretize.ErrorState(X, jnp.array([0.2, -0.4])),
+    ),
     "modified heavy ball": (flows.ModifiedHeavyBallFlow(wavy(), 0.05, 0.6), X),
     "accelerated": (
         flows.AcceleratedFlow(wavy(), 3.0),

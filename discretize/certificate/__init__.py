@@ -13,4 +13,4 @@ from discretize.certificate.error_law import ErrorLaw as ErrorLaw
 from discretize.certificate.error_law import ErrorState as ErrorState
 from discretize.certificate.error_law import error_law as error_law
 from discretize.certificate.spectrum import path_ends as path_ends
-from discretize.certificate.theorem import growth as growth
+from discretize.certificate.theorem import error_growth as error_growth

@@ -28,7 +28,7 @@ from discretize.certificate.theorem import (
     Step,
     Tube,
     best_radius,
-    growth,
+    error_growth,
     step_size,
 )
 from flows import BadInput, GradientFlow, Objective, require_float64, solve
@@ -210,7 +210,7 @@ def error_bound(
     """
     ends = path_ends(objective, positions)
     pulls = np.asarray(_pulls(objective, jnp.asarray(positions)))
-    return growth(times, _mean(ends["low"]), 0.5 * _mean(pulls))
+    return error_growth(times, _mean(ends["low"]), 0.5 * _mean(pulls))
 
 
 class Descent(NamedTuple):
@@ -234,9 +234,8 @@ class Descent(NamedTuple):
         return math.nan if self.eps is None else float(self.eps / self.upper.max())
 
     def __repr__(self) -> str:
-        what = (
-            f"Descent(η = {float(self.learning_rate):.3g}, {len(self.upper) - 1} steps"
-        )
+        eta, steps = float(self.learning_rate), len(self.upper) - 1
+        what = f"Descent(η = {eta:.3g}, {steps} steps"
         found = f"largest distance {self.upper.max():.3g}"
         if self.eps is None:
             return f"{what}: {found}; nothing was promised)"

@@ -35,7 +35,7 @@ def working() -> Iterator[Any]:
 
 
 def ball(value: Any) -> Any:
-    """A ball that holds a Fraction, an integer or a float (exactly its binary value)."""
+    """A ball that holds a Fraction, integer or float (its exact binary value)."""
     from flint import arb, fmpq
 
     if isinstance(value, Fraction):

@@ -104,9 +104,7 @@ def error_growth(times: Any, m: Any, source: Any = None) -> Float[np.ndarray, " 
     times, m = np.asarray(times, float), np.asarray(m, float)
     s = np.ones(m.shape) if source is None else np.asarray(source, float)
     if m.ndim != 1 or times.shape != (m.size + 1,) or s.shape != m.shape:
-        raise BadInput(
-            "error_growth takes times [cells + 1], with m and source [cells]."
-        )
+        raise BadInput("error_growth takes times [cells + 1] and m, source [cells].")
     if not np.all(np.diff(times) > 0):
         raise BadInput("times increase.")
     out = [0.0]
