@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,37 +14,35 @@ from discretize.compare import compare
 from discretize.figures.registry import figure
 from discretize.rows.first_order import POLYAK_SGD
 from discretize.rows.gradient import SGD
-from flows import corridor_meter, from_sympy
+from discretize.schemes import Euler
+from flows import GradientFlow, corridor_meter, from_sympy, iterate, solve
 from flows.drawing import COLOURS, Numbers
-from flows.problems import digits_mlp, quadratic
+from flows.problems import digits_mlp
 
 START = np.array([3.0, 4.0])
 
 
-def _cone() -> Any:
-    """|x| in the plane."""
+def _loss(height: float = 0.0, tip: float = 0.0, p: float = 0.0, q: float = 0.0):
+    """A √(c + |x|²) + (p x_1² + q x_2²)/2: cone, rounded cone, quadratic, by values."""
     import sympy
 
-    x, y = sympy.symbols("x y", real=True)
-    return from_sympy(sympy.sqrt(x**2 + y**2), [x, y])
+    x, y, *symbols = sympy.symbols("x y a c p q", real=True)
+    a, c, u, v = symbols
+    f = a * sympy.sqrt(c + x**2 + y**2) + (u * x**2 + v * y**2) / 2
+    values = dict(zip(symbols, (height, tip, p, q), strict=True))
+    return from_sympy(f, [x, y], values)
 
 
-def _bowl() -> Any:
-    """√(1 + |x|²) - 1 in the plane: a cone with a round tip."""
-    import sympy
-
-    x, y = sympy.symbols("x y", real=True)
-    return from_sympy(sympy.sqrt(1 + x**2 + y**2) - 1, [x, y])
+FINE = 10
 
 
-def _run(objective: Any, eta: float, steps: int) -> Any:
-    return compare(
-        objective,
-        SGD(learning_rate=eta),
-        jnp.asarray(START),
-        steps=steps,
-        check_sharpness=False,
-    )
+def _run(objective: Any, eta: float, steps: int) -> tuple[Any, Any]:
+    """The flow at the times k η/FINE, and gradient descent at kη."""
+    flow, x0 = GradientFlow(objective), jnp.asarray(START)
+    times = eta / FINE * np.arange(FINE * steps + 1)
+    saveat = diffrax.SaveAt(ts=jnp.asarray(times))
+    path = solve(flow, x0, 0.0, times[-1], saveat=saveat)
+    return path, iterate(Euler(), flow, x0, h=eta, steps=steps)
 
 
 def _contours(ax: Any, objective: Any, levels: Any) -> None:
@@ -62,7 +62,7 @@ def corridor_orbits(*, eta: float = 0.7, steps: int = 6) -> tuple[Any, Numbers]:
     """
     import matplotlib.pyplot as plt
 
-    cone, bowl = _cone(), quadratic([0.3, 1.8])
+    cone, bowl = _loss(1.0), _loss(p=0.3, q=1.8)
     cases = [
         (cone, "inside a corridor: $f = |x|$", np.arange(0.5, 7, 0.5)),
         (
@@ -76,9 +76,9 @@ def corridor_orbits(*, eta: float = 0.7, steps: int = 6) -> tuple[Any, Numbers]:
     for ax, (f, title, levels), key in zip(
         panels, cases, ("inside", "outside"), strict=True
     ):
-        run = _run(f, eta, steps)
-        fine = np.asarray(_run(f, eta / 20, 20 * steps).flow.positions)
-        at_steps, x = np.asarray(run.flow.positions), run.positions
+        path, run = _run(f, eta, steps)
+        fine, x = np.asarray(path.states), np.asarray(run.states)
+        at_steps = fine[::FINE]
         _contours(ax, f, levels)
         ax.plot(*fine.T, color=COLOURS["blue"], label="gradient flow")
         ax.plot(
@@ -109,6 +109,12 @@ def corridor_orbits(*, eta: float = 0.7, steps: int = 6) -> tuple[Any, Numbers]:
     return fig, Numbers(caption, **arrays)
 
 
+@eqx.filter_jit
+def _rates(objective: Any, positions: Any) -> Any:
+    """|Hg|/|g| along a path."""
+    return jax.lax.map(lambda x: corridor_meter(objective, x).rate, positions)
+
+
 @figure
 def corridor_loss(*, eta: float = 0.25, t1: float = 4.75) -> tuple[Any, Numbers]:
     """Loss and corridor meter along gradient flow, dots for gradient descent.
@@ -119,22 +125,24 @@ def corridor_loss(*, eta: float = 0.25, t1: float = 4.75) -> tuple[Any, Numbers]
     """
     import matplotlib.pyplot as plt
 
-    isotropic = quadratic([0.2, 0.2])
     cases = {
-        "cone": (_cone(), r"$|x|$ (corridor)", "blue"),
-        "bowl": (_bowl(), r"$\sqrt{1+|x|^2}-1$ (corridor far out)", "green"),
-        "isotropic": (isotropic, r"$|x|^2/10$ (straight, slowing)", "vermilion"),
+        "cone": (_loss(1.0), r"$|x|$ (corridor)", "blue"),
+        "bowl": (_loss(1.0, 1.0), r"$\sqrt{1+|x|^2}$ (corridor far out)", "green"),
+        "isotropic": (
+            _loss(p=0.2, q=0.2),
+            r"$|x|^2/10$ (straight, slowing)",
+            "vermilion",
+        ),
     }
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.8), layout="constrained")
     arrays = {}
     for key, (f, label, colour) in cases.items():
-        run = _run(f, eta, round(t1 / eta))
-        path = run.flow.positions
-        rates = np.asarray(jax.vmap(lambda x, f=f: corridor_meter(f, x).rate)(path))
-        left.plot(run.times, run.flow_loss, color=COLOURS[colour], label=label)
+        path, run = _run(f, eta, round(t1 / eta))
+        rates = _rates(f, path.states)
+        left.plot(path.times, path.loss, color=COLOURS[colour], label=label)
         left.plot(run.times, run.loss, "o", ms=3.5, color=COLOURS[colour])
-        right.plot(run.times, rates, color=COLOURS[colour], label=label)
-        arrays |= {f"{key}_loss": run.flow_loss, f"{key}_rate": rates}
+        right.plot(path.times, rates, color=COLOURS[colour], label=label)
+        arrays |= {f"{key}_loss": path.loss[::FINE], f"{key}_rate": rates[::FINE]}
         arrays |= {f"{key}_descent": run.loss}
     left.set(xlabel="time $t$", ylabel="loss $f$", ylim=(0, None))
     left.set_title(f"lines: flow; dots: descent, $\\eta = {eta}$")
