@@ -93,6 +93,10 @@ from flows.weight_normalisation import WeightNormalised as WeightNormalised
 from flows.weight_normalisation import WeightNormalisedFlow as WeightNormalisedFlow
 from flows.weight_normalisation import WeightNormalisedState as WeightNormalisedState
 from flows.weight_normalisation import polar as polar
+from flows.weight_normalisation import sphere_multiplier as sphere_multiplier
 from flows.weight_normalisation import weight_normalised as weight_normalised
+from flows.weight_normalisation import (
+    weight_normalised_limit as weight_normalised_limit,
+)
 
 __distribution__ = "flowtheory"

@@ -192,3 +192,87 @@ def weight_normalised(objective: Objective) -> WeightNormalised:
             f"flows.from_loss(loss, params); got {objective!r:.60}."
         )
     return WeightNormalised(Facts(), objective)
+
+
+def weight_normalised_limit(
+    least_norm: float,
+    scale: float,
+    unseen: float,
+    *,
+    norm: float = 1.0,
+    scale_rate: float = 1.0,
+) -> tuple[float, float]:
+    r"""Where the weight-normalised flow ends on least squares, (s_∞, |x_∞ - x*|).
+
+    With x* = A⁺y of norm g* and P the projector on the null space of A, A x_∞ = y
+    leaves x_∞ = x* + s_∞ P u_∞, so that by the invariant of the flow
+
+        s_∞² = g*² + s_∞² |P u(0)|² exp((s(0)² - s_∞²)/(c_s |w|²)).
+
+    Gradient flow from the same point ends at the distance s(0) |P u(0)|.
+
+    Reference: the invariant is that of Wu et al., NeurIPS 2020, arXiv 1911.07956.
+
+    Args:
+        least_norm: g* = |x*|, the least norm of a solution.
+        scale: s(0), in (0, g*].
+        unseen: |P u(0)| in [0, 1): the part of the direction that A does not see.
+        norm: |w|.
+        scale_rate: c_s > 0.
+
+    Raises:
+        BadInput: numbers outside these ranges.
+    """
+    from scipy.optimize import brentq
+
+    require_number("norm", norm, positive=True)
+    require_number("scale_rate", scale_rate, positive=True)
+    if not (0 < scale <= least_norm < np.inf and 0 <= unseen < 1):
+        raise BadInput(
+            "0 < scale <= least_norm and 0 <= unseen < 1; got scale = "
+            f"{scale}, least_norm = {least_norm}, unseen = {unseen}."
+        )
+
+    def left(s):
+        return unseen * np.exp((scale**2 - s**2) / (2 * scale_rate * norm**2))
+
+    def gap(s):
+        return s**2 * (1 - left(s) ** 2) - least_norm**2
+
+    # Beyond s(0) the gap grows; at the upper end left(s) <= unseen makes it >= 0.
+    top = 2 * least_norm / np.sqrt(1 - unseen**2)
+    s: Any = brentq(gap, scale, top, xtol=1e-15, rtol=1e-15)
+    return float(s), float(s * left(s))
+
+
+def sphere_multiplier(hessian: Any, minimiser: Any, radius: float) -> float:
+    r"""The Lagrange multiplier μ of the least ½ (x-x*)ᵀH(x-x*) on the sphere |x| = s.
+
+    There ∇f(s u) = -μ u, hence |(s H + μ)⁻¹ H x*| = 1. For s below the norm of the
+    solution of least norm μ > 0, and with its scale held at s every step of rPGD ends
+    up dividing P u by 1 + η s μ (P on the null space of H).
+
+    Args:
+        hessian: H, symmetric and positive semi-definite, shape [n, n].
+        minimiser: x*, shape [n].
+        radius: s > 0, below the least norm |H⁺H x*|.
+
+    Raises:
+        BadInput: a radius at or above the least norm, where μ <= 0.
+    """
+    from scipy.optimize import brentq
+
+    curvatures, basis = np.linalg.eigh(np.asarray(hessian, float))
+    small = curvatures <= 1e-12 * np.max(curvatures)
+    inside = np.where(small, 0.0, basis.T @ np.asarray(minimiser, float))
+    least = float(np.linalg.norm(inside))
+    if not 0 < radius < least:
+        raise BadInput(f"0 < radius < {least:.6g}, the least norm; got {radius}.")
+    curvatures = np.where(small, 0.0, curvatures)
+    pull = curvatures * inside
+
+    def excess(mu):
+        return np.linalg.norm(pull / np.where(small, 1.0, radius * curvatures + mu)) - 1
+
+    mu: Any = brentq(excess, 0.0, np.linalg.norm(pull), xtol=1e-15, rtol=1e-15)
+    return float(mu)

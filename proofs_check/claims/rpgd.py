@@ -16,7 +16,7 @@ from discretize import (
     convergence,
     rpgd,
 )
-from flows import WeightNormalisedFlow, iterate
+from flows import WeightNormalisedFlow, iterate, sphere_multiplier
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.weight_normalisation import (
@@ -100,28 +100,18 @@ def _(ctx: Context) -> Evidence:
     return generic_step(rpgd, ProjectedEuler(), _unit_circle())
 
 
-def multiplier(scale: float) -> float:
-    """The Lagrange multiplier μ > 0 of min f(s u) over |u| = 1, for s < g*.
-
-    ∇f(s u) = -μ u there, so |(s H + μ)⁻¹ H x*| = 1 with H = AᵀA/m.
-    """
-    from scipy.optimize import brentq
-
+def contraction(scale: float) -> float:
+    """1/(1 + ηsμ), μ the multiplier of the least loss on the sphere of radius s."""
     problem = regression()
     features = np.asarray(problem.objective.data.tree[0])
-    curvatures, basis = np.linalg.eigh(features.T @ features / len(features))
-    pull = basis.T @ problem.solution * curvatures
-
-    def excess(mu):
-        return np.linalg.norm(pull / (scale * curvatures + mu)) - 1
-
-    found: Any = brentq(excess, 1e-9, 1e3, xtol=1e-15, rtol=1e-15)
-    return float(found)
+    hessian = features.T @ features / len(features)
+    mu = sphere_multiplier(hessian, problem.solution, scale)
+    return 1 / (1 + FIRST * scale * mu)
 
 
 FIRST = 0.1
 """Learning rate of the first phase."""
-CONTRACTION = 1 / (1 + FIRST * SCALE * multiplier(SCALE))
+CONTRACTION = contraction(SCALE)
 
 
 def _stable(scale: float) -> float:

@@ -21,6 +21,7 @@ from flows import (
     polar,
     solve,
     weight_normalisation_invariant,
+    weight_normalised_limit,
 )
 from flows.problems import least_squares
 from proofs_check import decide
@@ -174,42 +175,33 @@ def _(ctx: Context) -> Evidence:
 # The limit.
 
 
-def predicted_limit(
-    problem: Regression, scale: float, norm: float, rate: float
-) -> float:
-    """|x(∞) - x*| from |P u(0)|, g*, s(0), |w|, c_s alone.
-
-    A x(∞) = y leaves x(∞) = x* + s P u, so s² = g*² + s² |P u|² with |P u| by the
-    invariant; beyond s(0) < g* the two sides cross once.
-    """
-    from scipy.optimize import brentq
-
-    def unseen(s):
-        return problem.unseen * np.exp((scale**2 - s**2) / (2 * rate * norm**2))
-
-    def gap(s):
-        return s**2 * (1 - unseen(s) ** 2) - problem.norm**2
-
-    s: Any = brentq(gap, scale, 10 * problem.norm, xtol=1e-15, rtol=1e-15)
-    return float(s * unseen(s))
-
-
 SCALE = 0.2
 
 
-def _limit(ctx: Context, norm: float, over: float, relation: Any) -> Evidence:
+def predicted_limit(norm: float, rate: float, scale: float = SCALE) -> float:
+    """|x(∞) - x*| from |P u(0)|, g*, s(0), |w|, c_s alone."""
+    problem = regression()
+    _, distance = weight_normalised_limit(
+        problem.norm, scale, problem.unseen, norm=norm, scale_rate=rate
+    )
+    return distance
+
+
+def _limit(
+    ctx: Context, norm: float, over: float, relation: Any, scale: float = SCALE
+) -> Evidence:
     """|x(T) - x*| over a number, at a T when all but rounding has converged."""
     problem = regression()
     flow = WeightNormalisedFlow(problem.objective, 1.0)
 
     def measure():
-        start, ends = problem.start(SCALE, norm), []
+        start, ends = problem.start(scale, norm), []
         for tolerance in TOLERANCES:
             y = final(flow, start, 100.0, tolerance)
             ends.append(problem.distance(flow.position(y)))
         return ends
 
-    ends = ctx.compiled(("limit", norm), measure)
+    ends = ctx.compiled(("limit", norm, scale), measure)
     ladder = decide.ladder(np.array(ends) / over, condition=ROUNDING)
     return ctx.equal(ladder, relation, note="8 rows, 20 weights, T = 100")
 
@@ -229,22 +221,21 @@ def _limit(ctx: Context, norm: float, over: float, relation: Any) -> Evidence:
 )
 def limit(ctx: Context) -> Evidence:
     """The flow's end against the root of one scalar equation."""
-    return _limit(ctx, 1.0, predicted_limit(regression(), SCALE, 1.0, 1.0), 1.0)
+    return _limit(ctx, 1.0, predicted_limit(1.0, 1.0), 1.0)
 
 
 @limit.control(
     "the prediction of a scale that moves twice as fast",
-    expected=predicted_limit(regression(), SCALE, 1.0, 1.0)
-    / predicted_limit(regression(), SCALE, 1.0, 2.0),
+    expected=predicted_limit(1.0, 1.0) / predicted_limit(1.0, 2.0),
 )
 def _(ctx: Context) -> Evidence:
-    return _limit(ctx, 1.0, predicted_limit(regression(), SCALE, 1.0, 2.0), 1.0)
+    return _limit(ctx, 1.0, predicted_limit(1.0, 2.0), 1.0)
 
 
 @claim(
     "gradient_flow.weight-normalisation-beats-descent",
-    title="From a small scale and |w| = 1 weight normalisation ends nearer to the "
-    "solution of least norm than gradient flow; with |w| = 1.5 it does not",
+    title="Weight normalisation ends nearer to the least-norm solution than gradient "
+    "flow, for |w| = 1, not for 1.5",
     source=WU,
     statement=r"\frac{|x_\infty - x^*|}{|P x(0)|} ="
     r" \frac{s_\infty}{s(0)} e^{-(s_\infty^2 - s(0)^2)/(2 c_s |w|^2)} \le 1",
@@ -261,8 +252,16 @@ def beats(ctx: Context) -> Evidence:
 
 @beats.control(
     "|w| = 1.5",
-    expected=predicted_limit(regression(), SCALE, 1.5, 1.0)
-    / (SCALE * regression().unseen),
+    expected=predicted_limit(1.5, 1.0) / (SCALE * regression().unseen),
 )
 def _(ctx: Context) -> Evidence:
     return _limit(ctx, 1.5, SCALE * regression().unseen, UpperBound(1.0))
+
+
+@beats.control(
+    "a start so small that gradient flow is nearer",
+    expected=predicted_limit(1.0, 1.0, 0.01) / (0.01 * regression().unseen),
+)
+def _(ctx: Context) -> Evidence:
+    over = 0.01 * regression().unseen
+    return _limit(ctx, 1.0, over, UpperBound(1.0), 0.01)
