@@ -164,6 +164,7 @@ class Row:
         first: CPU seconds of the first calls, ours and other.
         busy: wall over CPU.
         note: a word on the line.
+        data: further figures, for the JSON alone.
     """
 
     case: str
@@ -176,6 +177,7 @@ class Row:
     first: tuple[float, ...] = ()
     busy: float = 1.0
     note: str = ""
+    data: Mapping[str, Any] | None = None
 
     @property
     def met(self) -> bool | None:

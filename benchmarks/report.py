@@ -61,6 +61,8 @@ def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
     for case in dict.fromkeys(row.case for row in rows):
         table = [list(COLUMNS), ["---"] * len(COLUMNS)]
         table += [cells(row) for row in rows if row.case == case]
+        if not any(row.other is not None for row in rows if row.case == case):
+            table[0][1] = "measured"
         kept = [i for i in range(len(COLUMNS)) if any(line[i] for line in table[2:])]
         lines = ["| " + " | ".join(line[i] for i in kept) + " |" for line in table]
         parts.append(f"\n## {case}\n\n" + "\n".join(lines) + "\n")
@@ -75,7 +77,7 @@ def as_json(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
     def plain(value):
         if isinstance(value, float) and not math.isfinite(value):
             return None
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {k: plain(v) for k, v in value.items()}
         return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from benchmarks import machine
 
-CASES = ("solve", "optimisers", "loops", "imports", "ensembles", "tracing")
+CASES = (
+    "solve",
+    "gradient_flow",
+    "optimisers",
+    "loops",
+    "imports",
+    "ensembles",
+    "tracing",
+)
 
 
 def options(argv: list[str] | None) -> argparse.Namespace:

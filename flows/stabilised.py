@@ -122,7 +122,7 @@ class AbstractStabilised(diffrax.AbstractAdaptiveSolver):
         radius, direction, spent = jnp.zeros_like(h), (), none
         if self.spectral_radius is None:
             radius, direction, spent = spectral_radius(
-                lambda y: terms.vf(t0, y, args), y0, slope, slope
+                _constant(terms, t0, args), y0, slope, slope
             )
             radius = radius.astype(h.dtype)
         return ChebyshevState(slope, direction, radius, none, h, spent + 1, spent, none)
@@ -137,7 +137,8 @@ class AbstractStabilised(diffrax.AbstractAdaptiveSolver):
         slope = old.slope
         if made_jump is not False:
             slope = lax.cond(made_jump, lambda: field(t0, y0), lambda: slope)
-        radius, direction, age, spent = self._radius(field, t0, y0, h, slope, old)
+        constant = _constant(terms, t0, args)
+        radius, direction, age, spent = self._radius(constant, t0, y0, h, slope, old)
         reach = lax.stop_gradient(self.safety * h * radius)
         fits, stages, method = self._method(reach)
         # A step too long for max_stages is rejected: stand still, fail the estimate.
@@ -169,9 +170,7 @@ class AbstractStabilised(diffrax.AbstractAdaptiveSolver):
             return jnp.asarray(value).astype(h.dtype), old.direction, none, none
 
         def anew():
-            value, direction, spent = spectral_radius(
-                lambda z: field(t, z), y, slope, old.direction
-            )
+            value, direction, spent = spectral_radius(field, y, slope, old.direction)
             return value.astype(h.dtype), direction, none, spent
 
         def kept():
@@ -191,3 +190,12 @@ class AbstractStabilised(diffrax.AbstractAdaptiveSolver):
 
         every = jnp.arange(1, self.max_stages, dtype=jnp.int32)
         return lax.scan(masked, carry, every)[0]
+
+
+def _constant(terms, t, args):
+    """The field at a time, as a function of the state that is not differentiated."""
+    args = jax.tree.map(
+        lambda a: lax.stop_gradient(a) if eqx.is_inexact_array(a) else a, args
+    )
+    t = lax.stop_gradient(t)
+    return lambda y: terms.vf(t, y, args)
