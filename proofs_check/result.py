@@ -228,7 +228,12 @@ class ClaimResult:
 
     @property
     def grade(self) -> Grade | None:
-        """The weakest grade among the checks; the declared one after a crash."""
+        """The weakest grade among the checks; the declared one after a crash.
+
+        None where the claim was skipped: nothing was found.
+        """
+        if self.verdict is Verdict.SKIPPED:
+            return None
         found = [c.evidence.grade for c in self.checks if c.evidence is not None]
         return max(found, key=list(Grade).index) if found else self.claim.grade
 

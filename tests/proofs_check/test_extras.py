@@ -32,6 +32,7 @@ def catalogue(main_needs=(), route_needs=(), control_needs=None):
     """One claim: what needs a package must not run, all else holds."""
     registry = Registry()
     about = {"source": "me", "relation": Equal(1.0), "registry": registry}
+    about["grade"] = "measured"
     first = never if main_needs else lambda ctx: constant(ctx, 1.0)
     made = claim("opt.rate", requires=main_needs, **about)(first)
     second = never if route_needs else lambda ctx: constant(ctx, 1.0)
@@ -52,6 +53,7 @@ def test_a_claim_without_its_extra_is_skipped_and_never_holds(without_pepit):
     found = check(made)
     assert found.verdict is Verdict.SKIPPED
     assert (found.reason, found.checks, found.controls) == (LINE, (), ())
+    assert found.grade is None
     assert [str(part) for part in found.skipped] == [f"route main: {LINE}"]
     assert LINE in str(found)
     again = from_record(to_record(found), made, "quick")
