@@ -51,12 +51,12 @@ class Quadratic(SolvedObjective):
         """
         require_time(t)
         require_position(self, x0)
-        u = self._from_centre(x0)
+        u, time = self._from_centre(x0), jnp.asarray(t, x0.dtype)
         if self.matrix.ndim == 1:
-            moved = jnp.exp(-self.matrix * t) * u
+            moved = jnp.exp(-self.matrix * time) * u
         else:
             eigenvalues, v = jnp.linalg.eigh(self.matrix)
-            moved = v @ (jnp.exp(-eigenvalues * t) * (v.T @ u))
+            moved = v @ (jnp.exp(-eigenvalues * time) * (v.T @ u))
         return moved if self.centre is None else self.centre + moved
 
 

@@ -54,11 +54,12 @@ class LeastSquares(SolvedObjective):
         # In the right singular basis: s z' = ..., and 1 - e^{-at} over a at a = 0 is t.
         rate = s**2 / features.shape[0]
         force = s * (u.T @ targets) / features.shape[0] - rate * (vt @ x0)
-        z = jnp.asarray(rate * t, x0.dtype)
+        time = jnp.asarray(t, x0.dtype)
+        z = rate * time
         small = z < 1e-8
         safe = jnp.where(small, 1.0, z)
         shape = jnp.where(small, 1 - z / 2, -jnp.expm1(-safe) / safe)
-        return x0 + vt.T @ (t * shape * force)
+        return x0 + vt.T @ (time * shape * force)
 
 
 def least_squares(features: Any, targets: Any) -> LeastSquares:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -203,13 +202,11 @@ def _descend(f: Objective, x: Any, eta: Any, steps: int) -> Any:
 def _three_steps(factor: Any) -> Evidence:
     import sympy
 
-    a, b, c, eta = sympy.symbols("a b c eta", real=True)
-    x, centre = symbol_vector("x", 2), symbol_vector("c", 2)
-    matrix = np.array([[a, b], [b, c]], dtype=object)
-    model = quadratic(np.eye(2), centre=[1.0, 1.0])
-    model = dataclasses.replace(model, matrix=matrix, centre=centre)
+    eta, x = sympy.Symbol("eta", real=True), symbol_vector("x", 2)
+    model = symbols_like(quadratic(np.eye(2), centre=[1.0, 1.0]))
+    matrix, centre = sympy.Matrix(model.matrix), model.centre
     found = exactly(lambda f, x, eta: _descend(f, x, eta, 3), model, x, eta)
-    power = (sympy.eye(2) - factor * eta * sympy.Matrix(matrix)) ** 3
+    power = (sympy.eye(2) - factor * eta * matrix) ** 3
     u = power * sympy.Matrix(x - centre)
     expected = np.array([centre[i] + u[i] for i in range(2)], dtype=object)
     result = equal_symbolically(found, expected)
@@ -251,7 +248,7 @@ def _acceleration(factor: Any) -> Evidence:
         return jnp.stack(rates)
 
     value = exactly(lambda f, x: f.value(x), f, x)
-    square = sum(value.diff(v) ** 2 for v in x)
+    square: Any = sum(value.diff(v) ** 2 for v in x)
     claimed = np.array([factor * square.diff(v) / 2 for v in x], dtype=object)
     found = equal_symbolically(exactly(second, f, x), claimed)
     return decide.identity(found, name="x'' - ½ ∇|∇f|² = 0")

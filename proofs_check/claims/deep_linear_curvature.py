@@ -47,8 +47,10 @@ def second_variation(objective: DeepLinear, x: Any, d: Any, factor: Any = 2) -> 
         chosen = [moves[k] if k in places else layers[k] for k in range(n)]
         return jnp.reshape(end_to_end(chosen), (-1,))
 
-    first = sum(replaced({i}) for i in range(n))
-    crossed = sum(replaced(set(pair)) for pair in itertools.combinations(range(n), 2))
+    first: Any = sum(replaced({i}) for i in range(n))
+    crossed: Any = sum(
+        replaced(set(pair)) for pair in itertools.combinations(range(n), 2)
+    )
     w = jnp.reshape(objective.product(x), (-1,))
     along = jnp.sum(first * objective.loss.hvp(w, first))
     return along + factor * jnp.sum(objective.loss.gradient(w) * crossed)
@@ -192,4 +194,5 @@ def _(ctx: Context) -> Evidence:
     concave = DeepLinear(
         Facts(), taylor_polynomial(1, 2, np.array([0.5, -2.0])), (1, 1, 1)
     )
-    return ctx.equal(_rounded(negativity(concave, jnp.array([0.7, 0.9]), "op")))
+    found = negativity(concave, jnp.array([0.7, 0.9]), "op")
+    return ctx.equal(_rounded(float(found)))
