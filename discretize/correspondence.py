@@ -181,7 +181,7 @@ class Pairing:
     @property
     def schedule(self) -> Callable[[Any], Any] | None:
         """The learning rate's schedule, or None where it is a number, or absent."""
-        rate = self.hyper.get(self.row.rate_name)
+        rate = self.hyper.get(str(self.row.rate_name))
         return rate if callable(rate) else None
 
     def in_precision(self, dtype: Any) -> Pairing:
@@ -198,7 +198,7 @@ class Pairing:
             return self.row.clock(self.hyper)
         # int32 like the count of optax, which decides the precision of its schedules.
         rates = jax.vmap(self.schedule)(jnp.arange(steps, dtype=jnp.int32))
-        name = self.row.rate_name
+        name = str(self.row.rate_name)
         return jax.vmap(lambda r: self.row.clock({**self.hyper, name: r}))(rates)
 
     def dynamics(self, objective: Objective) -> Dynamics:

@@ -33,7 +33,9 @@ class Potential(eqx.Module):
         """The point x of the domain with ∇Φ(x) = z."""
 
     @abstractmethod
-    def descend(self, x: Float[Array, " n"], g: Float[Array, " n"]):
+    def descend(
+        self, x: Float[Array, " n"], g: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         """The velocity -∇²Φ(x)⁻¹ g within the domain, shape [n]."""
 
     def divergence(
@@ -67,7 +69,9 @@ class EuclideanPotential(Potential):
         """The dual variable itself."""
         return z
 
-    def descend(self, x: Float[Array, " n"], g: Float[Array, " n"]):
+    def descend(
+        self, x: Float[Array, " n"], g: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         """-g."""
         del x
         return -g
@@ -106,7 +110,9 @@ class Entropy(_Logarithmic):
         """e^z."""
         return jnp.exp(z)
 
-    def descend(self, x: Float[Array, " n"], g: Float[Array, " n"]):
+    def descend(
+        self, x: Float[Array, " n"], g: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         """-x g, entry by entry."""
         return -x * g
 
@@ -125,7 +131,9 @@ class SimplexEntropy(_Logarithmic):
         """e^{z_i} / Σ e^{z_j}."""
         return jax.nn.softmax(z)
 
-    def descend(self, x: Float[Array, " n"], g: Float[Array, " n"]):
+    def descend(
+        self, x: Float[Array, " n"], g: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         """-x_i (g_i - ⟨x, g⟩)."""
         return -x * (g - jnp.sum(x * g))
 

@@ -52,7 +52,7 @@ class PreconditionedFlow(Flow):
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-P(t, y)⁻¹ ∇f(y)."""
-        p = self.preconditioner
+        p: Any = self.preconditioner
         p = p(t, y) if callable(p) else p
         return -_solved(p, self.objective.gradient(y))
 

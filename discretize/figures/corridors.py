@@ -149,7 +149,7 @@ def corridor_loss(*, eta: float = 0.25, t1: float = 4.75) -> tuple[Any, Numbers]
     right.set(xlabel="time $t$", ylabel=r"$|Hg|/|g|$ (1/time)", ylim=(-0.05, None))
     right.set_title("corridor meter: 0 in a corridor")
     left.legend(frameon=False)
-    arrays["times"] = run.times
+    arrays["times"] = eta * np.arange(round(t1 / eta) + 1)
     caption = (
         "In a corridor the loss falls on a straight line (blue), and the meter "
         "|Hg|/|g| is 0. The rounded cone (green) falls straight until it nears its "

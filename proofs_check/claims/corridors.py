@@ -74,7 +74,8 @@ def _acceleration(half) -> Evidence:
     f, x = jet(2), symbol_vector("x", 2)
     g = exactly(lambda f, x: f.gradient(x), f, x)
     at_zero = dict.fromkeys(x, 0)
-    slope = [half * sum(g**2).diff(v).subs(at_zero) for v in x]
+    square = sympy.Add(*(g**2))
+    slope = [half * square.diff(v).subs(at_zero) for v in x]
 
     def second(f):
         flow, zero = GradientFlow(f), jnp.zeros(2)
