@@ -56,7 +56,7 @@ class SdpSolution:
 
     @property
     def error(self) -> float:
-        """e = R ε + Σ |r_i| B_i + violation: the interval is [v - e, d + e]."""
+        """The error e = R ε + Σ |r_i| B_i + violation of [v - e, d + e]."""
         linear = sum(
             abs(r) * b for r, b in zip(self.residuals, self.bounds, strict=True)
         )

@@ -121,7 +121,7 @@ def test_the_command_line_names_what_it_skips(
     assert json.loads(capsys.readouterr().out)[0]["skipped"] == LINE
     assert main(["show", "opt.rate"], registry=registry) == 0
     shown = capsys.readouterr().out
-    assert "main (any grade, needs PEPit)" in shown and LINE in shown
+    assert "main (measured, needs PEPit)" in shown and LINE in shown
     assert main(["run", "--json", str(path)], registry=registry) == 0
     shown = capsys.readouterr().out
     assert f"skipped: opt.rate: {LINE}" in shown
