@@ -205,10 +205,15 @@ def _three_steps(factor: Any) -> Evidence:
     eta, x = sympy.Symbol("eta", real=True), symbol_vector("x", 2)
     model = symbols_like(quadratic(np.eye(2), centre=[1.0, 1.0]))
     matrix, centre = sympy.Matrix(model.matrix), model.centre
+    symmetric = {matrix[1, 0]: matrix[0, 1]}
     found = exactly(lambda f, x, eta: _descend(f, x, eta, 3), model, x, eta)
     power = (sympy.eye(2) - factor * eta * matrix) ** 3
     u = power * sympy.Matrix(x - centre)
-    expected = np.array([centre[i] + u[i] for i in range(2)], dtype=object)
+    pairs = [(found[i], centre[i] + u[i]) for i in range(2)]
+    found, expected = (
+        np.array([side.subs(symmetric) for side in sides], dtype=object)
+        for sides in zip(*pairs, strict=True)
+    )
     result = equal_symbolically(found, expected)
     return decide.identity(result, name="three steps of optax.sgd", route="traced")
 
