@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from discretize import SGD, Correspondence, compare, convergence, prove
+from discretize import SGD, Correspondence, compare, prove
 from flows import GradientFlow
 from flows.problems import digits_mlp, taylor_polynomial
 from flows.symbolic import (
@@ -116,134 +114,6 @@ def _(ctx: Context) -> Evidence:
 @gd_is_euler.control("digits, Euler with η (1 + 1/1000)")
 def _(ctx: Context) -> Evidence:
     return exact_on_digits(ctx, SGD, 0.05, wrong=1.001)
-
-
-# The first-order law of the error.
-
-
-def first_order_coefficient(objective, x0, t1: float) -> np.ndarray:
-    """c(t1) of c' = -H c - ½ H g, c(0) = 0, integrated beside gradient flow."""
-    import diffrax
-
-    def field(t, y, objective):
-        x, c = y
-        g = objective.gradient(x)
-        return -g, -objective.hvp(x, c) - 0.5 * objective.hvp(x, g)
-
-    found = diffrax.diffeqsolve(
-        diffrax.ODETerm(field),
-        diffrax.Dopri8(),
-        0.0,
-        t1,
-        None,
-        (x0, jnp.zeros_like(x0)),
-        args=objective,
-        stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-12),
-        max_steps=100_000,
-    )
-    (_, c) = jax.tree.map(lambda a: a[-1], found.ys)
-    return np.asarray(c)
-
-
-def linear_net_loss(params, phi):
-    """½ |W₂ W₁ - Φ|² (Frobenius), a two-layer linear network."""
-    w1, w2 = params
-    return 0.5 * jnp.sum((w2 @ w1 - phi) ** 2)
-
-
-@functools.cache
-def _linear_net():
-    from flows import from_loss
-
-    rng = np.random.default_rng(3)
-    params = tuple(jnp.asarray(0.3 * rng.standard_normal((3, 3))) for _ in range(2))
-    phi = np.diag([1.0, 0.6, 0.3])
-    loss = functools.partial(linear_net_loss, phi=phi)
-    return from_loss(loss, params), params
-
-
-@claim(
-    "gradient_flow.first-order-law",
-    title="The error of gradient descent is η c(t), with a known c",
-    source=dataclasses.replace(ELKABETZ, location="the law is derived here"),
-    statement=r"x_k - x(k\eta) = \eta\, c(k\eta) + O(\eta^2),\quad"
-    r"\dot c = -\nabla^2 f\, c - \tfrac12 \nabla^2 f\,\nabla f,\quad c(0)=0",
-    hypotheses=(r"$f$ three times continuously differentiable", r"$\eta L < 2$"),
-    grade="measured",
-    delta=0.02,
-    quick_delta=0.05,
-    unit="error per η, over |c(T)|",
-)
-def error_law(ctx: Context) -> Evidence:
-    """A two-layer linear network; the leading constant over its prediction."""
-    return _error_law(ctx, 1.0)
-
-
-def _error_law(ctx: Context, factor: float) -> Evidence:
-    rates = 0.04 * 0.5 ** np.arange(ctx.choose(5, 7))
-    objective, params = _linear_net()
-
-    def measure():
-        ladder = convergence(
-            SGD, objective, params, learning_rates=rates, t1=4.0, norm="end"
-        )
-        return ladder, first_order_coefficient(objective, objective.ravel(params), 4.0)
-
-    ladder, c = ctx.compiled(("law", len(rates)), measure)
-    predicted = factor * float(np.linalg.norm(c))
-    return decide.leading_constant(
-        1.0,
-        rates,
-        ladder.errors / predicted,
-        1.0,
-        delta=ctx.delta,
-        floor=ladder.floor / predicted,
-    )
-
-
-@error_law.control("c with coefficient 1 in place of 1/2", expected=0.5)
-def _(ctx: Context) -> Evidence:
-    return _error_law(ctx, 2.0)
-
-
-# Real data.
-
-
-@claim(
-    "gradient_flow.digits-order",
-    title="On digits, gradient descent is within O(η) of gradient flow",
-    source=ELKABETZ,
-    statement=r"|x_{T/\eta} - x(T)| = O(\eta)",
-    hypotheses=(r"tanh network, square loss", r"$\eta L < 2$ along the path"),
-    grade="measured",
-    delta=0.25,
-    unit="order in η (time unit: 1/curvature)",
-)
-def digits_order(ctx: Context) -> Evidence:
-    """A tanh network on handwritten digits, the error at a fixed time."""
-    return _digits(ctx)
-
-
-def _digits(ctx: Context, flow_start=None) -> Evidence:
-    objective, params = ctx.compiled("digits", lambda: digits_mlp(rows=300, hidden=8))
-    rates = 0.04 * 0.5 ** np.arange(ctx.choose(6, 8))
-    ladder = convergence(
-        SGD,
-        objective,
-        params,
-        learning_rates=rates,
-        t1=1.0,
-        norm="end",
-        flow_start=flow_start,
-        tolerance=1e-10,
-    )
-    note = f"{objective.size} parameters, T = 1"
-    return decide.order(1, rates, ladder.errors, floor=ladder.floor, note=note)
-
-
-@digits_order.control("the flow starts elsewhere", expected=0.0)
-def _(ctx: Context) -> Evidence:
-    return _digits(ctx, lambda flow, hyper, x: (0.0, 1.5 * x))
 
 
 # Energy.

@@ -1,0 +1,454 @@
+"""The approximation theorem: certified step sizes, and what they rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy
+
+from discretize import Certificate, certify_linear_net, error_growth, error_law
+from discretize.certificate import path_ends
+from discretize.certificate.balls import (
+    above,
+    ball,
+    below,
+    eigenvalue_bounds,
+    matrix,
+    operator_norm,
+    rational_matrix,
+    working,
+)
+from discretize.certificate.enclosure import hessian
+from discretize.certificate.theorem import Number, Tube, relaxed, step_size
+from flows import GradientFlow, Objective, from_loss, from_sympy
+from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from proofs_check import decide
+from proofs_check.claim import Source, claim
+from proofs_check.context import Context
+from proofs_check.evidence import Evidence
+
+ELKABETZ = Source(
+    title="Continuous vs. Discrete Optimization of Deep Neural Networks",
+    authors="Omer Elkabetz and Nadav Cohen",
+    year=2021,
+    arxiv="2107.06608",
+    location="the theorem that bounds descent's distance from gradient flow",
+)
+DERIVED = dataclasses.replace(ELKABETZ, location="derived here, for that theorem")
+
+Net = tuple[list[list[str]], tuple[list[list[str]], list[list[str]]]]
+SMALL: Net = (
+    [["1", "0"], ["0", "1/2"]],
+    (
+        [["3/10", "1/10"], ["-1/5", "2/5"]],
+        [["1/4", "0"], ["1/10", "1/2"]],
+    ),
+)
+"""A 2-2-2 network: Φ, then (W₁, W₂) at the start."""
+LARGE: Net = (
+    [["1", "0", "0"], ["0", "3/5", "0"], ["0", "0", "3/10"]],
+    (
+        [["3/5", "-4/5", "1/8"], ["-1/6", "-1/7", "-1/16"], ["-3/5", "-1/15", "-1/4"]],
+        [["1/3", "-1/5", "-1/3"], ["2/7", "1/11", "-1/3"], ["1/4", "-1/9", "1/5"]],
+    ),
+)
+"""A 3-3-3 network."""
+
+
+@functools.cache
+def certificate(full: bool) -> Certificate:
+    """The certified step size: the 3-3-3 network up to T = 6, or 2-2-2 up to T = 2."""
+    target, factors = LARGE if full else SMALL
+    if full:
+        return certify_linear_net(target, factors, t1=6, pieces=60, cells=8)
+    return certify_linear_net(target, factors, t1=2, pieces=10, cells=8)
+
+
+def linear_net_loss(params: Any, phi: Any) -> Any:
+    """½ |W₂ W₁ - Φ|² (Frobenius)."""
+    w1, w2 = params
+    return 0.5 * jnp.sum((w2 @ w1 - phi) ** 2)
+
+
+@functools.cache
+def large_net() -> tuple[Objective, Any]:
+    """The 3-3-3 network as a loss in floating point, with its start."""
+    target, factors = LARGE
+    floats = [np.array(rational_matrix(m), float) for m in (target, *factors)]
+    start = (jnp.asarray(floats[1]), jnp.asarray(floats[2]))
+    return from_loss(functools.partial(linear_net_loss, phi=floats[0]), start), start
+
+
+# The theorem.
+
+
+def _within(ctx: Context, learning_rate: Any = None) -> Evidence:
+    """The largest distance of descent from the flow, against ε."""
+    found = certificate(ctx.full)
+    run = found.descend(learning_rate)
+    eps, slack = found.approximation.eps, found.approximation.eps / run.upper.max()
+    words = f"the bound is {slack:.3g} times larger than the distance"
+    refused = "the certificate refuses this step"
+    return decide.upper_bound(
+        eps,
+        decide.enclosure(run.lower.max(), run.upper.max()),
+        delta=ctx.delta,
+        note=f"η = {run.learning_rate}: {words if run.eps else refused}",
+        data={
+            "kind": "curves",
+            "x": np.arange(len(run.upper)) * float(run.learning_rate),
+            "series": {"distance": run.upper, "ε": np.full(len(run.upper), eps)},
+            "xlabel": "time",
+        },
+    )
+
+
+def _saddle(ctx: Context, m: float, eps: float, rate: Fraction) -> Evidence:
+    """F = -x²/2 + 3y²/2: the flow rests at 0, descent starts at (1/1000, 0), T = 3.
+
+    It is at (1 + η)^k/1000, exactly.
+    """
+    tube = Tube(np.array([0.0, 3.0]), *np.array([[m], [3.0], [0.0], [0.0], [0.0]]), 0.0)
+    allowed = step_size(tube, eps, 1e-3).learning_rate
+    steps = int(3 / rate) if rate < allowed else 0  # nothing is claimed beyond it
+    value = float((1 + rate) ** steps / 1000)
+    found = decide.enclosure(np.nextafter(value, 0), np.nextafter(value, 1))
+    note = f"saddle, m = {m:g}: η = {float(rate):g} < {allowed:.3g}"
+    return decide.upper_bound(eps, found, delta=ctx.delta, note=note)
+
+
+@claim(
+    "gradient_flow.approximation-theorem",
+    title="Gradient descent stays within ε of gradient flow at the certified step",
+    source=ELKABETZ,
+    statement=r"\eta < \inf_{t \le T} \frac{\varepsilon - e^{-\int_0^t m}"
+    r"|x_0 - x(0)|}{\beta_t \gamma_t \int_0^t e^{-\int_{t'}^t m} dt'} \;\Rightarrow\;"
+    r" |x_k - x(k\eta)| \le \varepsilon\ \ (k\eta \le T)",
+    hypotheses=(
+        r"$f$ twice continuously differentiable",
+        r"$m(t) \le \lambda_{\min}(\nabla^2 f(q))$ for $|q - x(t)| \le \varepsilon$",
+    ),
+    grade="certified",
+    unit="distance",
+)
+def theorem(ctx: Context) -> Iterator[Evidence]:
+    """Linear networks, flow and descent in ball arithmetic; a saddle, exactly."""
+    yield _within(ctx)
+    yield _saddle(ctx, -1.0, 0.05, Fraction(3, 1000))
+
+
+@theorem.control("a step of 1.3 times the stability limit")
+def _(ctx: Context) -> Evidence:
+    largest = float(np.max(certificate(ctx.full).approximation.tube.norm))
+    return _within(ctx, Fraction(1.3 * 2 / largest).limit_denominator(1000))
+
+
+@theorem.control(
+    "m replaced by 0 at a saddle", expected=float(Fraction(101, 100) ** 300 / 1000)
+)
+def _(ctx: Context) -> Evidence:
+    return _saddle(ctx, 0.0, 2e-3, Fraction(1, 100))
+
+
+# The change of curvature.
+
+
+def _lipschitz(three) -> Evidence:
+    """Squares that prove the bound, and an instance that attains it."""
+    w1, w2, a, b, u, v = sympy.symbols("w1 w2 a b u v", positive=True)
+
+    def lagrange(p, q, x, y):
+        """0: (p² + q²)(x² + y²) = (p x + q y)² + (p y - q x)²."""
+        whole = (p**2 + q**2) * (x**2 + y**2)
+        return whole - (p * x + q * y) ** 2 - (p * y - q * x) ** 2
+
+    r, *k = sympy.symbols("rho k1:6", positive=True)
+    squares = (
+        (w2**2 + w1**2) * (u**2 + v**2)
+        - (w2 * u + w1 * v) ** 2
+        - (w2 * v - w1 * u) ** 2,
+        (b**2 + a**2) * (u**2 + v**2) - (b * u + a * v) ** 2 - (b * v - a * u) ** 2,
+        (w1**2 + w2**2) * (a**2 + b**2)
+        - (b * w1 + a * w2) ** 2
+        - (b * w2 - a * w1) ** 2,
+        u**2 + v**2 - 2 * u * v - (u - v) ** 2,
+        a**2 + b**2 - 2 * a * b - (a - b) ** 2,
+    )
+    x = symbol_vector("x", 2)
+    names = sympy.symbols("y1 y2", real=True)
+    net = from_sympy((names[0] * names[1] - sympy.Rational(1, 2)) ** 2 / 2, names)
+    f = exactly(lambda net, x: net.value(x), net, x)
+    d = sympy.Matrix([1, 1]) / sympy.sqrt(2)
+    there, here = (
+        sympy.hessian(f, x).subs({y: a + on * r / sympy.sqrt(2) for y in x})
+        for on in (1, 0)
+    )
+    attained = (d.T * (there - here) * d)[0, 0]
+    claimed = three * (sympy.sqrt(2) * a) * r + sympy.Rational(3, 2) * r**2
+    left = sum(c * s for c, s in zip(k, squares, strict=True)) + attained
+    found = equal_symbolically(left, claimed)
+    return decide.identity(found, name="squares vanish, and 3 s ρ + 3ρ²/2 is attained")
+
+
+@claim(
+    "gradient_flow.curvature-lipschitz",
+    title="How fast the Hessian of a two-layer linear network can turn",
+    source=DERIVED,
+    statement=r"|q - x| \le \rho \;\Rightarrow\; \|\nabla^2 f(q) - \nabla^2 f(x)\|"
+    r" \le 3 s \rho + \tfrac32 \rho^2,\quad s^2 = \|W_1\|^2 + \|W_2\|^2",
+    hypotheses=(r"$f = \frac12 |W_2 W_1 - \Phi|^2$ (Frobenius)",),
+    grade="proved",
+    delta=0.01,
+)
+def lipschitz(ctx: Context) -> Evidence:
+    """By |XY| <= |X||Y| it is an inequality of norms; five squares prove that.
+
+    With norms u, v of a direction, a, b of the displacement and w1, w2 of the weights:
+    2(w2 u + w1 v)(b u + a v) + (b u + a v)² + 2(b w1 + a w2 + a b) u v is at most
+    (3sρ + 3ρ²/2)(u² + v²). Scalar weights w1 = w2 displaced along (1, 1) attain it.
+    """
+    return _lipschitz(3)
+
+
+@lipschitz.control("coefficient 3 (1 - 1/1000): the attained case is above it")
+def _(ctx: Context) -> Evidence:
+    return _lipschitz(sympy.Rational(2997, 1000))
+
+
+@lipschitz.route("random networks", grade="certified")
+def _(ctx: Context) -> Evidence:
+    """Random rational 2-3-2 networks, and the attained case, in ball arithmetic."""
+    rng = ctx.rng("networks")
+    low, high = 0.0, 0.0
+    with working():
+        for trial in range(20):
+            shapes = ((1, 1), (1, 1)) if trial == 0 else ((3, 2), (2, 3))
+            here, move = (
+                [
+                    np.ones(s) if trial == 0 else rng.integers(-64, 65, s) / 64.0
+                    for s in shapes
+                ]
+                for _ in range(2)
+            )
+            x, d = [matrix(w) for w in here], [matrix(w) for w in move]
+            phi = matrix(np.full((shapes[1][0], shapes[0][1]), 0.5))
+            q = (x[0] + d[0], x[1] + d[1])
+            ends = eigenvalue_bounds(hessian(q, phi) - hessian((x[0], x[1]), phi))
+            rho = ball(float(sum(np.sum(w**2) for w in move))).sqrt()
+            s = sum((operator_norm(w) ** 2 for w in x), ball(0)).sqrt()
+            bound = 3 * s * rho + 3 * rho**2 / 2
+            ratio = ball(max(abs(ends[0]), abs(ends[1]))) / bound
+            # both ends are tight: the outer bounds exceed the values by rounding
+            high = max(high, above(ratio))
+            low = max(low, below(ratio) - 1e-9)
+    found = decide.enclosure(low, high)
+    return decide.upper_bound(1.0, found, delta=ctx.delta, quantity="change / bound")
+
+
+# The radius of the tube.
+
+
+def _radius(ctx: Context, tube: Tube, factor: float) -> Evidence:
+    """η at the best ε, over η at ε times `factor`, in ball arithmetic."""
+    found = certificate(ctx.full).approximation
+    exact = dataclasses.replace(found, tube=tube)
+    best, other = exact.at(found.eps).step, exact.at(factor * found.eps).step
+    ratio = float(best.learning_rate) / float(other.learning_rate)
+    return decide.lower_bound(
+        1.0,
+        decide.enclosure(ratio * (1 - 1e-12), ratio * (1 + 1e-12)),
+        delta=ctx.delta,
+        quantity=f"ε = {found.eps:.3g} against {factor:g} ε",
+    )
+
+
+@claim(
+    "gradient_flow.optimal-tube",
+    title="One radius of the tube allows the largest step",
+    source=DERIVED,
+    statement=r"\eta(\varepsilon^*) > \eta(\tfrac25 \varepsilon^*),\quad"
+    r" \eta(\varepsilon^*) > \eta(\tfrac52 \varepsilon^*)",
+    hypotheses=(r"$f = \frac12 |W_2 W_1 - \Phi|^2$",),
+    grade="certified",
+    unit="ratio of learning rates",
+)
+def radius(ctx: Context) -> Iterator[Evidence]:
+    """A wide tube weakens m, a narrow one leaves no room: both give smaller steps."""
+    tube = certificate(ctx.full).approximation.tube
+    yield _radius(ctx, tube, 2.5)
+    yield _radius(ctx, tube, 0.4)
+
+
+@radius.control("curvature that does not change within the tube")
+def _(ctx: Context) -> Evidence:
+    tube = certificate(ctx.full).approximation.tube
+    still = tube._replace(linear=np.zeros(tube.linear.shape), quadratic=0.0)
+    return _radius(ctx, still, 2.5)
+
+
+# The growth factor K.
+
+
+def _symbolic_growth(factor=1) -> Evidence:
+    """The step of K that the code takes, as a solution of its equation."""
+    z, m, s, h = sympy.symbols("z m s h", positive=True)
+    numbers = Number(sympy.sympify, *[lambda x: x] * 2, lambda x: sympy.exp(x) - 1)
+    later = relaxed(z, factor * m, s, h, numbers)
+    found = equal_symbolically(later.diff(h) + m * later + later.subs(h, 0), s + z)
+    return decide.identity(found, name="K' + m K = s, from z at h = 0")
+
+
+@functools.cache
+def _integrated() -> float:
+    """K(6) with m = λ_min, integrated together with the flow of the 3-3-3 network."""
+    objective, start = large_net()
+
+    def field(t, y, objective):
+        x, k = y
+        h = jax.vmap(lambda v: objective.hvp(x, v))(jnp.eye(x.size))
+        return -objective.gradient(x), 1 - jnp.linalg.eigvalsh(h)[0] * k
+
+    found = diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        diffrax.Tsit5(),
+        0.0,
+        6.0,
+        0.01,
+        (objective.ravel(start), jnp.asarray(0.0)),
+        args=objective,
+        stepsize_controller=diffrax.PIDController(rtol=1e-7, atol=1e-9),
+    )
+    (_, k) = jax.tree.map(lambda a: a[-1], found.ys)
+    return float(k)
+
+
+@functools.cache
+def _curvatures(cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times, and λ_min along the flow of the 3-3-3 network."""
+    objective, start = large_net()
+    times = np.linspace(0.0, 6.0, cells + 1)
+    law = error_law(objective, start, times=times)
+    return times, path_ends(objective, law.positions)["low"]
+
+
+def _growth(ctx: Context, wrong: bool = False) -> Evidence:
+    finest = ctx.choose(160, 640)
+    times, low = _curvatures(finest)
+    m = np.abs(low) + 0.5 if wrong else low
+    values = []
+    for stride in (4, 2, 1):
+        ends = m[::stride]
+        values.append(error_growth(times[::stride], (ends[1:] + ends[:-1]) / 2)[-1])
+    return decide.equal(
+        1.0,
+        decide.ladder(np.array(values) / _integrated()),
+        delta=ctx.delta,
+        quantity="K(6) / its value integrated with the flow",
+        note=f"K(6) = {values[-1]:.4g}",
+    )
+
+
+@claim(
+    "gradient_flow.growth-factor",
+    title="The factor by which defects grow along gradient flow",
+    source=DERIVED,
+    statement=r"K' = 1 - mK,\ K(0)=0:\quad K = \tfrac{e^{\mu t}-1}{\mu}"
+    r"\ (m=-\mu),\qquad K \le t\ (m \ge 0)",
+    hypotheses=(r"$m = \lambda_{\min}(\nabla^2 f(x(t)))$",),
+    grade="proved",
+    delta=1e-3,
+    quick_delta=1e-2,
+    unit="ratio",
+)
+def growth(ctx: Context) -> Iterator[Evidence]:
+    """The step of K solves its equation; on a network it meets the integrated K."""
+    yield _symbolic_growth()
+    yield _growth(ctx)
+
+
+@growth.control("m times 1 + 1/1000 in the step of K")
+def _(ctx: Context) -> Evidence:
+    return _symbolic_growth(sympy.Rational(1001, 1000))
+
+
+@growth.control("m = |λ_min| + 1/2, which is above λ_min")
+def _(ctx: Context) -> Evidence:
+    return _growth(ctx, wrong=True)
+
+
+# One step.
+
+
+def _taylor(factor) -> Evidence:
+    """L² x = ∇²f ∇f for a generic quartic in two variables, coefficients symbols."""
+    from flows.problems import taylor_polynomial
+    from flows.symbolic import symbols_like
+
+    f = symbols_like(taylor_polynomial(2, 4))
+    x, w = symbol_vector("x", 2), symbol_vector("w", 2)
+
+    def twice(f, x, w):
+        once = GradientFlow(f).generator(lambda t, x: jnp.sum(w * x))
+        return GradientFlow(f).generator(once)(0.0, x)
+
+    def pulled(f, x, w):
+        return jnp.sum(w * f.hvp(x, f.gradient(x)))
+
+    found = equal_symbolically(
+        exactly(twice, f, x, w), factor * exactly(pulled, f, x, w)
+    )
+    return decide.identity(found, name="w·x'' = w·∇²f ∇f along the flow")
+
+
+@claim(
+    "gradient_flow.one-step-defect",
+    title="What one step of gradient descent misses of the flow",
+    source=DERIVED,
+    statement=r"x(\eta) - x_1 = \int_0^\eta (\eta - s)\, \nabla^2 f\, \nabla f(x(s))\,"
+    r" ds",
+    hypotheses=(r"$f$ twice continuously differentiable", r"$x_0 = x(0)$"),
+    grade="proved",
+    delta=1e-6,
+)
+def defect(ctx: Context) -> Iterator[Evidence]:
+    """Taylor's formula with x'' = ∇²f ∇f; on a network, by quadrature."""
+    yield _taylor(1)
+    yield _quadrature(ctx)
+
+
+def _quadrature(ctx: Context, reflected: bool = False) -> Evidence:
+    """Both sides along a direction, with Gauss-Legendre of 4, 6 and 8 points."""
+    objective, start = large_net()
+    eta, x = 0.5, objective.ravel(start)
+    sides = []
+    for points in (4, 6, 8):
+        nodes, weights = np.polynomial.legendre.leggauss(points)
+        times = np.concatenate([[0.0], eta * (nodes + 1) / 2, [eta]])
+        law = error_law(objective, start, times=times, tolerance=1e-13)
+        pulls = [
+            np.asarray(objective.hvp(p, objective.gradient(p)))
+            for p in map(jnp.asarray, law.positions[1:-1])
+        ]
+        lever = times[1:-1] if reflected else eta - times[1:-1]
+        integral = np.einsum("i,ij->j", weights * eta / 2 * lever, np.array(pulls))
+        gap = law.positions[-1] - np.asarray(x - eta * objective.gradient(x))
+        sides.append(float(np.dot(integral, gap) / np.dot(gap, gap)))
+    return decide.equal(1.0, decide.ladder(sides), delta=ctx.delta, quantity="ratio")
+
+
+@defect.control("x'' times 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _taylor(sympy.Rational(1001, 1000))
+
+
+@defect.control("weight s in place of η - s")
+def _(ctx: Context) -> Evidence:
+    return _quadrature(ctx, reflected=True)
