@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,10 +18,10 @@ from flows.trajectory import Trajectory
 from flows.weight_normalisation import tree_norm
 
 Quantity = Callable[..., Any]
-Of = Literal["params", "position", "state", "model"]
+OF = ("params", "position", "state", "model")
 
 
-def _of_state(dynamics: Dynamics, quantity: Quantity, of: Of) -> Quantity:
+def _of_state(dynamics: Dynamics, quantity: Quantity, of: str) -> Quantity:
     """The quantity as a function of a state, its entries in one vector."""
 
     def flat(y):
@@ -38,13 +38,13 @@ def _of_state(dynamics: Dynamics, quantity: Quantity, of: Of) -> Quantity:
         objective = getattr(dynamics, "objective", None)
         return x if of == "position" or objective is None else objective.params(x)
 
-    if of not in ("params", "position", "state", "model"):
+    if of not in OF:
         raise BadInput(f'of is "params", "position", "state" or "model"; got {of!r}.')
     return flat
 
 
 def rate_of_change(
-    dynamics: Dynamics, quantity: Quantity, *, of: Of = "params"
+    dynamics: Dynamics, quantity: Quantity, *, of: str = "params"
 ) -> Callable[[Any, State], Any]:
     """L Q, the rate of change of Q along a flow, as a function of (t, y).
 
@@ -68,7 +68,7 @@ def _values(dynamics, states, quantity, of):
 
 
 def drift(
-    quantity: Quantity, run: Any, *, of: Of = "params"
+    quantity: Quantity, run: Any, *, of: str = "params"
 ) -> Float[np.ndarray, " times"]:
     """|Q(t) - Q(0)| along a run (Euclidean, over all entries of Q).
 
@@ -92,7 +92,7 @@ def drift(
 
 
 def is_conserved(
-    dynamics: Dynamics, quantity: Quantity, y: State, *, of: Of = "params"
+    dynamics: Dynamics, quantity: Quantity, y: State, *, of: str = "params"
 ) -> Any:
     """Whether Q is constant along a flow for every state and parameter: L Q = 0.
 

@@ -175,7 +175,7 @@ class WeightNormalised(Objective):
         return self.objective.loss_of(x, batch)
 
 
-def weight_normalised(objective: Objective) -> WeightNormalised:
+def weight_normalised(objective: Any) -> WeightNormalised:
     """F(s, w) = f(s w/|w|): your loss, reparametrised (see `WeightNormalised`).
 
     `polar(params)` is a start. Gradient flow of F is `WeightNormalisedFlow(f)`.
@@ -195,12 +195,12 @@ def weight_normalised(objective: Objective) -> WeightNormalised:
 
 
 def weight_normalised_limit(
-    least_norm: float,
-    scale: float,
-    unseen: float,
+    least_norm: Scalar,
+    scale: Scalar,
+    unseen: Scalar,
     *,
-    norm: float = 1.0,
-    scale_rate: float = 1.0,
+    norm: Scalar = 1.0,
+    scale_rate: Scalar = 1.0,
 ) -> tuple[float, float]:
     r"""Where the weight-normalised flow ends on least squares, (s_∞, |x_∞ - x*|).
 
@@ -245,7 +245,7 @@ def weight_normalised_limit(
     return float(s), float(s * left(s))
 
 
-def sphere_multiplier(hessian: Any, minimiser: Any, radius: float) -> float:
+def sphere_multiplier(hessian: Any, minimiser: Any, radius: Scalar) -> float:
     r"""The Lagrange multiplier μ of the least ½ (x-x*)ᵀH(x-x*) on the sphere |x| = s.
 
     There ∇f(s u) = -μ u, hence |(s H + μ)⁻¹ H x*| = 1. For s below the norm of the

@@ -97,7 +97,7 @@ def weight_normalisation_distance(*, scales: int = 7, t1: float = 100.0):
     fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     gradient = fine * problem.unseen
     ax.plot(fine, gradient, "--", color=COLOURS["black"])
-    ax.text(0.1, 0.11 * problem.unseen, "gradient flow", rotation=28, va="bottom")
+    ax.text(0.5, 0.6 * problem.unseen, "gradient flow", rotation=28, va="bottom")
     arrays = {"scales": starts, "gradient_flow": starts * problem.unseen}
     for norm, ink in NORMS.items():
         curve = [
