@@ -205,7 +205,7 @@ def _three_steps(factor: Any) -> Evidence:
     eta, x = sympy.Symbol("eta", real=True), symbol_vector("x", 2)
     model = symbols_like(quadratic(np.eye(2), centre=[1.0, 1.0]))
     matrix, centre = sympy.Matrix(model.matrix), model.centre
-    symmetric = {matrix[1, 0]: matrix[0, 1]}
+    symmetric: dict[Any, Any] = {model.matrix[1, 0]: model.matrix[0, 1]}
     found = exactly(lambda f, x, eta: _descend(f, x, eta, 3), model, x, eta)
     power = (sympy.eye(2) - factor * eta * matrix) ** 3
     u = power * sympy.Matrix(x - centre)
