@@ -32,7 +32,7 @@ def warn_of_dense_solver(solver: Any, flow: Any, y0: Any) -> None:
     import lineax
 
     linear = getattr(solver.root_finder, "linear_solver", None)
-    iterative = lineax.CG, lineax.GMRES, lineax.BiCGStab, lineax.NormalCG
+    iterative = lineax.CG, lineax.GMRES, lineax.BiCGStab
     size = sum(a.size for a in jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array)))
     if size < LARGE or isinstance(linear, iterative):
         return
