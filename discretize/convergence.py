@@ -81,13 +81,7 @@ def convergence(
         PrecisionError: float64 is off.
     """
     require_float64("an order of convergence")
-    if not isinstance(row, Correspondence):
-        raise BadInput(
-            f"convergence takes a row of the table without its numbers, such as SGD; "
-            f"got {row!r:.60}."
-        )
-    if row.rate_name is None:
-        raise BadInput(f"{row.name} has no learning rate that could shrink.")
+    _require_row(row)
     require_number("t1", t1, positive=True)
     t1 = float(t1)
     for eta in np.atleast_1d(np.asarray(learning_rates, object)):
@@ -128,6 +122,17 @@ def convergence(
     scale = float(np.max(np.abs(np.asarray(x))))
     floor = 10 * tolerance * max(scale, 1.0)
     return Ladder(np.asarray(learning_rates, float), np.array(errors), floor, norm)
+
+
+def _require_row(row) -> None:
+    """Refuse what is no row, or a row whose step cannot shrink."""
+    if not isinstance(row, Correspondence):
+        raise BadInput(
+            f"convergence takes a row of the table without its numbers, such as SGD; "
+            f"got {row!r:.60}."
+        )
+    if row.rate_name is None:
+        raise BadInput(f"{row.name} has no learning rate that could shrink.")
 
 
 def _end(objective, pairing, params, t1, steps):

@@ -88,6 +88,23 @@ def _triangle(x: Any) -> np.ndarray:
     return np.stack([x[:, 1] + x[:, 2] / 2, x[:, 2] * np.sqrt(3) / 2], axis=-1)
 
 
+def _draw_simplex(ax: Any, cost: np.ndarray) -> None:
+    """The triangle, with the cost of each corner."""
+    corners = _triangle(np.eye(3)[[0, 1, 2, 0]])
+    ax.plot(*corners.T, "k-", lw=1)
+    offsets = ((-8, -14), (8, -14), (0, 8))
+    for corner, c, offset in zip(corners[:3], cost, offsets, strict=True):
+        ax.annotate(
+            f"cost {c:g}",
+            corner,
+            xytext=offset,
+            textcoords="offset points",
+            ha="center",
+        )
+    ax.set(aspect="equal", xlim=(-0.2, 1.45), ylim=(-0.35, 1.1))
+    ax.axis("off")
+
+
 @figure
 def replicator_on_the_simplex(
     *, eta: float = 1.6, steps: int = 5
@@ -123,8 +140,7 @@ def replicator_on_the_simplex(
         steps=3,
     )
     fig, ax = plt.subplots(figsize=(6.2, 4.8), layout="constrained")
-    corners = _triangle(np.eye(3)[[0, 1, 2, 0]])
-    ax.plot(*corners.T, "k-", lw=1)
+    _draw_simplex(ax, cost)
     fine = exact(np.linspace(0, steps * eta, 200))
     ax.plot(*_triangle(fine).T, color=COLOURS["blue"], label="replicator flow")
     ax.plot(
@@ -141,17 +157,6 @@ def replicator_on_the_simplex(
         color=COLOURS["green"],
         label=f"Euler in $x$ itself, $\\eta = {eta:g}$",
     )
-    offsets = ((-8, -14), (8, -14), (0, 8))
-    for corner, c, offset in zip(corners[:3], cost, offsets, strict=True):
-        ax.annotate(
-            f"cost {c:g}",
-            corner,
-            xytext=offset,
-            textcoords="offset points",
-            ha="center",
-        )
-    ax.set(aspect="equal", xlim=(-0.2, 1.45), ylim=(-0.35, 1.1))
-    ax.axis("off")
     ax.legend(frameon=False, loc="upper right")
     caption = (
         "A linear cost on the probability simplex. Exponentiated gradient (dots) is "
