@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from discretize.modified.one_step import (
     Field,
@@ -56,29 +58,34 @@ def multistep_terms(
     """
     check_terms(terms)
     mu = _expansion(alpha, beta, terms)
-    fields: list[Field] = []
-    for j in range(1, terms + 1):
-        fields.append(jax.jit(_term(flow.vector_field, mu, tuple(fields), j)))
-    return fields
+    return _fields(flow, mu)
 
 
-def _term(f: Field, mu: list[Any], lower: tuple[Field, ...], j: int) -> Field:
-    """F_j from F_1, ..., F_{j-1}."""
+def _fields(flow: Flow, mu: list[Any]) -> list[Field]:
+    """F_1, F_2, ..., one for each μ."""
 
-    def field(t, y):
-        t = jax.numpy.asarray(t, jax.tree.leaves(y)[0].dtype)
-        if j == 1:
-            return jax.tree.map(lambda a: mu[0] * a, f(t, y))
-        total = jax.tree.map(lambda a: 0 * a, f(t, y))
-        for k in range(1, j):
-            for word in compositions(j - 1, k):
-                term = f
-                for index in reversed(word):
-                    term = derivative(term, lower[index - 1], index == 1)
-                total = axpy(mu[k], term(t, y), total)
-        return total
+    def field(j: int) -> Field:
+        return lambda t, y: _term(flow, mu[:j], t, y)
 
-    return field
+    return [field(j) for j in range(1, len(mu) + 1)]
+
+
+@eqx.filter_jit
+def _term(flow: Flow, mu: list[Any], t: Any, y: Any) -> Any:
+    """F_j(t, y) from F_1, ..., F_{j-1}, given μ_0, ..., μ_{j-1}."""
+    t = jnp.asarray(t, jax.tree.leaves(y)[0].dtype)
+    j, f = len(mu), flow.vector_field
+    if j == 1:
+        return jax.tree.map(lambda a: mu[0] * a, f(t, y))
+    lower = _fields(flow, mu[: j - 1])
+    total = jax.tree.map(jnp.zeros_like, f(t, y))
+    for k in range(1, j):
+        for word in compositions(j - 1, k):
+            term = f
+            for index in reversed(word):
+                term = derivative(term, lower[index - 1], index == 1)
+            total = axpy(mu[k], term(t, y), total)
+    return total
 
 
 def _expansion(alpha: Sequence[Any], beta: Sequence[Any], terms: int) -> list[Any]:
@@ -96,10 +103,10 @@ def _expansion(alpha: Sequence[Any], beta: Sequence[Any], terms: int) -> list[An
     if not is_traced((alpha, beta)):
         scale = sum(abs(float(a)) for a in alpha)
         if abs(float(sum(alpha))) > 1e-12 * scale:
-            raise BadInput(f"the coefficients alpha sum to 0 (ρ(1) = 0); got {[float(a) for a in alpha]}.")
+            raise BadInput("the coefficients alpha sum to 0: ρ(1) = 0.")
         if abs(float(r[0])) <= 1e-12 * scale:
             raise BadInput(
-                f"1 is a simple root of ρ (Σ i α_i is not 0); got {[float(a) for a in alpha]}: no flow is "
+                "1 is a simple root of ρ: Σ i α_i is not 0. Otherwise no flow is "
                 "approximated."
             )
     mu: list[Any] = []

@@ -90,12 +90,11 @@ def modified_terms(scheme: Scheme, flow: Flow, terms: int) -> list[Field]:
         BadInput: `terms` out of range; a scheme that draws noise (on first use).
     """
     check_terms(terms)
-    fields: list[Field] = []
-    for j in range(1, terms + 1):
-        # Compiled functions are traced and differentiated once, however often the
-        # later terms ask for them: it is what keeps five terms affordable.
-        fields.append(jax.jit(_term(scheme, flow, tuple(fields), j)))
-    return fields
+
+    def field(j: int) -> Field:
+        return lambda t, y: _term(scheme, flow, j, t, y)
+
+    return [field(j) for j in range(1, terms + 1)]
 
 
 def series_at(fields: list[Field], h: Any, t: Any, y: Any) -> Any:
@@ -112,21 +111,23 @@ def check_terms(terms: Any) -> None:
         raise BadInput(f"terms is a whole number from 1 to {MAX_TERMS}; got {terms!r}.")
 
 
-def _term(scheme: Scheme, flow: Flow, lower: tuple[Field, ...], j: int) -> Field:
-    """f_j from f_1, ..., f_{j-1}."""
+@eqx.filter_jit
+def _term(scheme: Scheme, flow: Flow, j: int, t: Any, y: Any) -> Any:
+    """f_j(t, y) from f_1, ..., f_{j-1}.
 
-    def field(t, y):
-        t = jnp.asarray(t, jax.tree.leaves(y)[0].dtype)
-        total = _taylor_coefficient(scheme, flow, t, y, j)
-        for i in range(2, j + 1):
-            for *outer, last in compositions(j, i):
-                term = lower[last - 1]
-                for k in reversed(outer):
-                    term = derivative(term, lower[k - 1], k == 1)
-                total = axpy(-1.0 / math.factorial(i), term(t, y), total)
-        return total
-
-    return field
+    A compiled function is traced and differentiated once, however often later terms
+    and solvers ask for it: it is what keeps five terms affordable.
+    """
+    t = jnp.asarray(t, jax.tree.leaves(y)[0].dtype)
+    lower = modified_terms(scheme, flow, j - 1) if j > 1 else []
+    total = _taylor_coefficient(scheme, flow, t, y, j)
+    for i in range(2, j + 1):
+        for *outer, last in compositions(j, i):
+            term = lower[last - 1]
+            for k in reversed(outer):
+                term = derivative(term, lower[k - 1], k == 1)
+            total = axpy(-1.0 / math.factorial(i), term(t, y), total)
+    return total
 
 
 def _taylor_coefficient(scheme: Scheme, flow: Flow, t: Any, y: Any, j: int) -> Any:
