@@ -173,7 +173,12 @@ def ours(problem: Problem, solver: Any) -> Callable[[float], Run]:
 
 
 def scipy_run(problem: Problem, name: str, jacobian: bool) -> Callable[[float], Run]:
-    """A solver of scipy, by name, with or without the Jacobian."""
+    """A solver of scipy, by name, with or without the Jacobian.
+
+    DOP853 gets a thousandth of the absolute tolerance: at the edge of stability its
+    error estimate does not see the small components.
+    """
+    part = 1e-3 if name == "DOP853" else 1.0
     extra = {"jac": problem.jacobian} if jacobian else {}
     span = (0.0, float(problem.times[-1]))
 
@@ -186,7 +191,7 @@ def scipy_run(problem: Problem, name: str, jacobian: bool) -> Callable[[float], 
                 method=name,
                 t_eval=problem.times,
                 rtol=rtol,
-                atol=rtol * problem.atol,
+                atol=rtol * problem.atol * part,
                 **extra,
             )
             return found.y.T, math.nan if jacobian else float(found.nfev)

@@ -62,6 +62,8 @@ def by_solver(problem: Problem, curves: dict[str, Curve]) -> list[Row]:
             "ms": (1e3 * np.median(curve.seconds, axis=1)).tolist(),
         }
         middle = 1e3 * float(np.median(curve.seconds_at(ERRORS[1])))
+        if math.isnan(middle):  # not reached: the closest run
+            middle = data["ms"][int(np.argmin(curve.errors))]
         note = "; ".join(parts)
         row = Row(case, name, "ms", middle, busy=curve.busy, note=note, data=data)
         found.append(row)
