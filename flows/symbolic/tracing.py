@@ -159,7 +159,12 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
             raise
         raise _by_closure(owner) from error
     interpreter = Interpreter(owner, unroll)
-    constants = [interpreter.constant(v) for v in values]
+    read = _read(closed.jaxpr)
+    constants = [
+        # What the function never reads (a model's facts) makes no trace inexact.
+        interpreter.constant(v if used or is_symbolic(v) else np.zeros_like(v))
+        for v, used in zip(values, read, strict=True)
+    ]
     twins = real_twins([v for v in constants if is_symbolic(v)])
     outputs = interpreter.run(closed, *(replaced(v, twins) for v in constants))
     back = {twin: s for s, twin in twins.items()}
@@ -168,6 +173,13 @@ def trace(fn: Any, *args: Any, unroll: int = 64) -> Trace:
     merged = [next(results) if n else s for n, s in zip(numeric, static, strict=True)]
     value = jax.tree.unflatten(out_tree, merged)
     return Trace(value, not interpreter.notes, tuple(interpreter.notes))
+
+
+def _read(jaxpr: Any) -> list[bool]:
+    """Whether each input of a jaxpr is read by an equation, or is an output."""
+    ends = [v for equation in jaxpr.eqns for v in equation.invars]
+    seen = {id(v) for v in (*ends, *jaxpr.outvars)}
+    return [id(v) in seen for v in jaxpr.invars]
 
 
 def _by_closure(owner: str) -> BadInput:

@@ -289,3 +289,11 @@ def test_numerically_wants_every_symbol():
     assert out["n"] == 3
     assert out["e"] is False
     np.testing.assert_array_equal(out["x"], [0.5, 2.0])
+
+
+def test_a_number_that_is_never_read_makes_no_trace_inexact():
+    def first(numbers):
+        return 2 * numbers[0]
+
+    assert trace(first, (0.5, np.pi)).exact
+    assert not trace(first, (np.pi, 0.5)).exact
