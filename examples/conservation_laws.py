@@ -34,7 +34,7 @@ import flows
 from discretize import SGD, WEIGHT_NORMALISED_SGD, ProjectedEuler, compare
 from discretize.figures import FIGURES, discover
 
-discover()  # the library's own figures, by name
+drawn = discover()  # names of the figures of the library
 
 # %% [markdown]
 # ## 1. What the data do not see
