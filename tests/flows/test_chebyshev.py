@@ -304,7 +304,8 @@ def test_derivatives(cls):
     bounded = cls(reverse=True, max_stages=30)
     checkpointing = diffrax.RecursiveCheckpointAdjoint()
     reverse = jax.grad(lambda a: end(a, bounded, checkpointing))(a)
-    assert float(forward) == pytest.approx(exact, abs=2e-6)
+    allowed = 2e-6 if cls is ROCK4 else 1e-4
+    assert float(forward) == pytest.approx(exact, abs=allowed)
     assert float(reverse) == pytest.approx(float(forward), rel=1e-8)
     with pytest.raises(ValueError, match="Reverse-mode"):
         jax.grad(lambda a: end(a, cls(), checkpointing))(a)
