@@ -241,16 +241,25 @@ def _(ctx: Context) -> Evidence:
             x, d = [matrix(w) for w in here], [matrix(w) for w in move]
             phi = matrix(np.full((shapes[1][0], shapes[0][1]), 0.5))
             q = (x[0] + d[0], x[1] + d[1])
-            ends = eigenvalue_bounds(hessian(q, phi) - hessian((x[0], x[1]), phi))
+            turn = hessian(q, phi) - hessian((x[0], x[1]), phi)
+            ends = eigenvalue_bounds(turn)
             rho = ball(float(sum(np.sum(w**2) for w in move))).sqrt()
             s = sum((operator_norm(w) ** 2 for w in x), ball(0)).sqrt()
             bound = 3 * s * rho + 3 * rho**2 / 2
             ratio = ball(max(abs(ends[0]), abs(ends[1]))) / bound
-            # both ends are tight: the outer bounds exceed the values by rounding
             high = max(high, above(ratio))
-            low = max(low, below(ratio) - 1e-9)
+            low = max(low, below(_attained(turn) / bound))
     found = decide.enclosure(low, high)
     return decide.upper_bound(1.0, found, delta=ctx.delta, quantity="change / bound")
+
+
+def _attained(symmetric: Any) -> Any:
+    """A Rayleigh quotient: a spectral norm is no smaller than its absolute value."""
+    n = symmetric.nrows()
+    entries = [float(v.mid()) for v in symmetric.entries()]
+    values, vectors = np.linalg.eigh(np.array(entries).reshape(n, n))
+    v = matrix(vectors[:, [int(np.argmax(np.abs(values)))]])
+    return abs((v.transpose() * symmetric * v)[0, 0]) / (v.transpose() * v)[0, 0]
 
 
 # The radius of the tube.
