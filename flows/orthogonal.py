@@ -119,7 +119,8 @@ def finish(g: np.ndarray, u: np.ndarray) -> np.ndarray:
     for _ in range(40):
         residual = finished(u, g)[0] - ORDER
         nudged = u + 1e-30j * np.eye(10)
-        jacobian = np.array([finished(v, g)[0].imag / 1e-30 for v in nudged]).T
+        ends = [finished(v, g)[0] for v in nudged]
+        jacobian = np.imag(ends).T / 1e-30
         new = np.linalg.pinv(jacobian) @ (jacobian @ u - residual)
         moved, u = np.abs(new - u).max(), new
         if moved < 1e-12:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,8 @@ RKC = Source(
 def claimed(order: int, s: int, eps, z):
     """R(z) of s stages by Chebyshev's polynomial."""
     x = sympy.Dummy("x")
-    polynomial, w0 = sympy.chebyshevt(s, x), 1 + eps / s**2
+    polynomial: Any = sympy.chebyshevt(s, x)
+    w0 = 1 + eps / s**2
     value, first, second = (polynomial.diff(x, k).subs(x, w0) for k in range(3))
     if order == 1:
         return polynomial.subs(x, w0 + value / first * z) / value

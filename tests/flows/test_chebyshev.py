@@ -1,5 +1,7 @@
 """Stabilised solvers: polynomials, orders, closed forms, peers, transformations."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -158,7 +160,7 @@ def cubic(t, y, a):
 RATES = jnp.asarray([1.0, 10.0, 300.0])
 
 
-def solved(solver, controller, dt0=None, y0=None, a=RATES, **more):
+def solved(solver, controller, dt0=None, y0=None, a=RATES, **more) -> Any:
     y0 = jnp.asarray([1.0, -1.0, 0.5]) if y0 is None else y0
     return diffrax.diffeqsolve(
         diffrax.ODETerm(cubic),
@@ -218,7 +220,7 @@ def test_its_order(cls, order):
         solver = cls(spectral_radius=12 / h)  # h ρ = 12: one number of stages for all
         control = diffrax.ConstantStepSize()
         term = diffrax.ODETerm(coupled)
-        found = diffrax.diffeqsolve(
+        found: Any = diffrax.diffeqsolve(
             term, solver, 0.0, 2.0, h, jnp.asarray(y0), stepsize_controller=control
         )
         return jnp.linalg.norm(found.ys[0] - peer)
@@ -240,7 +242,7 @@ def test_one_trace_for_new_values():
 
     @jax.jit
     def end(rtol, radius, a):
-        return diffrax.diffeqsolve(
+        found: Any = diffrax.diffeqsolve(
             diffrax.ODETerm(field),
             ROCK4(spectral_radius=radius),
             0.0,
@@ -249,7 +251,8 @@ def test_one_trace_for_new_values():
             jnp.ones(3),
             args=a,
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol),
-        ).ys[0]
+        )
+        return found.ys[0]
 
     first = end(jnp.asarray(1e-4), jnp.asarray(300.0), RATES)
     count = len(traces)
@@ -287,7 +290,7 @@ def test_derivatives(cls):
     """Of exp(-a) in a: forward mode, reverse mode with bounded stages, refusal else."""
 
     def end(a, solver, adjoint):
-        return diffrax.diffeqsolve(
+        found: Any = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, a: -a * y),
             solver,
             0.0,
@@ -297,7 +300,8 @@ def test_derivatives(cls):
             args=a * jnp.asarray([1.0, 40.0]),
             stepsize_controller=tolerance(1e-8),
             adjoint=adjoint,
-        ).ys[0, 0]
+        )
+        return found.ys[0, 0]
 
     a, exact = jnp.asarray(1.0), -np.exp(-1.0)
     forward = jax.jacfwd(lambda a: end(a, cls(), diffrax.ForwardMode()))(a)
@@ -318,7 +322,7 @@ def test_evaluations_are_counted():
         jax.debug.callback(lambda: calls.append(1))
         return -a * y
 
-    found = diffrax.diffeqsolve(
+    found: Any = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
         ROCK4(),
         0.0,
@@ -337,7 +341,7 @@ def test_evaluations_are_counted():
 def test_float32_and_pytrees():
     y0 = {"a": jnp.ones(2, jnp.float32), "b": jnp.ones((), jnp.float32)}
     rates = {"a": jnp.asarray([1.0, 500.0], jnp.float32), "b": jnp.float32(2.0)}
-    found = diffrax.diffeqsolve(
+    found: Any = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, a: jax.tree.map(lambda p, q: -p * q, a, y)),
         ROCK4(),
         jnp.float32(0.0),

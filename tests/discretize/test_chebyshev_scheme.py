@@ -40,7 +40,7 @@ def test_undamped_it_is_chebyshevs_semi_iteration():
 
 @pytest.mark.parametrize(("order", "s"), [(1, 4), (2, 4), (2, 9)])
 def test_its_interval(order, s):
-    scheme = Chebyshev(s, order)
+    scheme = Chebyshev(s, order)  # pyright: ignore
     beta = float(scheme.interval)
     rates = np.linspace(0, 1.02, 5101) * beta
     flow = GradientFlow(quadratic(rates))
@@ -57,7 +57,7 @@ def test_its_interval(order, s):
 def test_bad_input():
     for wrong in ((0, 1), (1, 2), (3, 3), (True, 1)):
         with pytest.raises((BadInput, TypeError)):
-            Chebyshev(*wrong)
+            Chebyshev(*wrong)  # pyright: ignore
     with pytest.raises(BadInput):
         Chebyshev(3, 2, damping=-0.1)
 
