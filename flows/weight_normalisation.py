@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -32,9 +33,8 @@ def tree_norm(tree: Any) -> Float[Array, ""]:
 
 def tree_dot(a: Any, b: Any) -> Float[Array, ""]:
     """The inner product over all entries of two pytrees of one structure."""
-    products = jax.tree.map(lambda a, b: jnp.sum(a * b), a, b)
-    first, *rest = jax.tree.leaves(products)
-    return sum(rest, first)
+    products = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), a, b))
+    return functools.reduce(jnp.add, products)
 
 
 def polar(x: Any, norm: Scalar = 1.0) -> WeightNormalisedState:
@@ -227,21 +227,21 @@ def weight_normalised_limit(
 
     require_number("norm", norm, positive=True)
     require_number("scale_rate", scale_rate, positive=True)
-    if not (0 < scale <= least_norm < np.inf and 0 <= unseen < 1):
+    g, s0, p, c, rate = map(float, (least_norm, scale, unseen, norm, scale_rate))
+    if not (0 < s0 <= g < np.inf and 0 <= p < 1):
         raise BadInput(
             "0 < scale <= least_norm and 0 <= unseen < 1; got scale = "
             f"{scale}, least_norm = {least_norm}, unseen = {unseen}."
         )
 
     def left(s):
-        return unseen * np.exp((scale**2 - s**2) / (2 * scale_rate * norm**2))
+        return p * np.exp((s0**2 - s**2) / (2 * rate * c**2))
 
     def gap(s):
-        return s**2 * (1 - left(s) ** 2) - least_norm**2
+        return s**2 * (1 - left(s) ** 2) - g**2
 
-    # Beyond s(0) the gap grows; at the upper end left(s) <= unseen makes it >= 0.
-    top = 2 * least_norm / np.sqrt(1 - unseen**2)
-    s: Any = brentq(gap, scale, top, xtol=1e-15, rtol=1e-15)
+    # Beyond s(0) the gap grows; at the upper end left(s) <= p makes it >= 0.
+    s: Any = brentq(gap, s0, 2 * g / np.sqrt(1 - p**2), xtol=1e-15)
     return float(s), float(s * left(s))
 
 
@@ -265,14 +265,14 @@ def sphere_multiplier(hessian: Any, minimiser: Any, radius: Scalar) -> float:
     curvatures, basis = np.linalg.eigh(np.asarray(hessian, float))
     small = curvatures <= 1e-12 * np.max(curvatures)
     inside = np.where(small, 0.0, basis.T @ np.asarray(minimiser, float))
-    least = float(np.linalg.norm(inside))
-    if not 0 < radius < least:
+    least, size = float(np.linalg.norm(inside)), float(radius)
+    if not 0 < size < least:
         raise BadInput(f"0 < radius < {least:.6g}, the least norm; got {radius}.")
     curvatures = np.where(small, 0.0, curvatures)
     pull = curvatures * inside
 
     def excess(mu):
-        return np.linalg.norm(pull / np.where(small, 1.0, radius * curvatures + mu)) - 1
+        return np.linalg.norm(pull / np.where(small, 1.0, size * curvatures + mu)) - 1
 
-    mu: Any = brentq(excess, 0.0, np.linalg.norm(pull), xtol=1e-15, rtol=1e-15)
+    mu: Any = brentq(excess, 0.0, np.linalg.norm(pull), xtol=1e-15)
     return float(mu)

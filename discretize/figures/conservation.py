@@ -62,7 +62,7 @@ class Regression(NamedTuple):
 def _regression(rows: int = 8, columns: int = 20, seed: int = 0) -> Regression:
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((rows, columns))
-    objective = least_squares(features, features @ rng.standard_normal(columns))
+    objective: Any = least_squares(features, features @ rng.standard_normal(columns))
     u = rng.standard_normal(columns)
     u /= np.linalg.norm(u)
     unseen = float(np.linalg.norm(np.asarray(null_projector(features)) @ u))

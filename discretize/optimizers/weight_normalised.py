@@ -60,12 +60,13 @@ def move_in_scale_and_direction(
         BadInput: c_s < 0; at `init`, parameters that are all 0; at `update`, none.
     """
     require_range("scale_rate", scale_rate)
+    rate: Any = scale_rate
 
     def move(scale, w, u, v):
         along = tree_dot(u, v)
         factor = scale / tree_norm(w)
         w = jax.tree.map(lambda w, u, v: w + factor * (v - along * u), w, u, v)
-        return scale + scale_rate * along, w
+        return scale + rate * along, w
 
     return _transformation(move, norm)
 
@@ -87,13 +88,14 @@ def move_scale_and_project(scale_rate: Scalar = 1.0) -> optax.GradientTransforma
         BadInput: c_s < 0; at `init`, parameters that are all 0; at `update`, none.
     """
     require_range("scale_rate", scale_rate)
+    rate: Any = scale_rate
 
     def move(scale, w, u, v):
         del u  # is w
         moved = jax.tree.map(lambda w, v: w + scale * v, w, v)
         size = tree_norm(moved)
         along = tree_dot(w, v)
-        return scale + scale_rate * along, jax.tree.map(lambda a: a / size, moved)
+        return scale + rate * along, jax.tree.map(lambda a: a / size, moved)
 
     return _transformation(move, 1.0)
 

@@ -74,7 +74,7 @@ def step_identity(ctx: Context) -> Evidence:
     return _step_identity(optax.sgd, ctx.choose((2, 2, 2), (2, 2, 2, 2)))
 
 
-def _step_identity(make, widths, steps=1, factor=1) -> Evidence:
+def _step_identity(make, widths, steps=1, factor: float = 1) -> Evidence:
     def sides(net, eta, x):
         before, after, slopes = _changed(net, make, eta, x, steps)
         return flat(after) - flat(before), factor * eta**2 * flat(slopes)

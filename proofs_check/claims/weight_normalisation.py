@@ -73,7 +73,7 @@ def regression() -> Regression:
     """The problem, the same for all claims."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((8, 20))
-    objective = least_squares(features, features @ rng.standard_normal(20))
+    objective: Any = least_squares(features, features @ rng.standard_normal(20))
     u = rng.standard_normal(20)
     solution = np.asarray(objective.facts.minimiser.value)
     null = np.asarray(null_projector(features))

@@ -40,7 +40,7 @@ from proofs_check.evidence import Evidence
 # Gradient descent in (s, w).
 
 
-def generic_step(make, scheme, w: Any, clock=1) -> Evidence:
+def generic_step(make, scheme, w: Any, clock: float = 1) -> Evidence:
     """One step of the optimiser's transformation and of the scheme, from any (s, w)."""
 
     def sides(eta, rate, s, w, g):
@@ -149,7 +149,7 @@ def growth(ctx: Context) -> Evidence:
     return _growth(1)
 
 
-def _growth(factor, momentum=None) -> Evidence:
+def _growth(factor: float, momentum: float | None = None) -> Evidence:
     def sides(f, eta, s, w):
         objective = reparametrised(f)
         y = WeightNormalisedState(s, w)

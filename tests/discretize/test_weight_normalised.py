@@ -1,5 +1,7 @@
 """Weight-normalised gradient descent and rPGD: by hand, inside optax, as rows."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +48,7 @@ def descent_by_hand(steps, eta, rate, norm):
     s, w = np.linalg.norm(START), norm * START / np.linalg.norm(START)
     path = [START]
     for k in range(steps):
-        h = eta(k) if callable(eta) else eta
+        h: Any = eta(k) if callable(eta) else eta
         size = np.linalg.norm(w)
         u = w / size
         r = slope(s * u)

@@ -1,5 +1,7 @@
 """The weight-normalised flow against scipy, its invariant, and where it ends."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ def test_the_flow_is_gradient_flow_of_the_reparametrised_loss():
         return x**2 / 2 + (x * y - 1) ** 2 / 4 + np.sin(y) / 3 + x**2 * y / 5
 
     z = np.array([1.4, 0.7, -0.9])
-    slope = scipy.optimize.approx_fprime(z, loss, 1e-7)
+    slope: Any = scipy.optimize.approx_fprime(z, loss, 1e-7)
     y = WeightNormalisedState(jnp.asarray(z[:1]), jnp.asarray(z[1:]))
     for rate in (1.0, 0.3):
         field = flows.WeightNormalisedFlow(wavy(), rate).vector_field(0.0, y)
