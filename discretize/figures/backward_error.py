@@ -63,7 +63,7 @@ def modified_orders(*, terms: int = 4, levels: int = 5, t1: float = 1.0):
         for s in h
     ]
     # one more line from the steps alone: a further term takes long to compile
-    models = [
+    models: list[Any] = [
         lambda s, p=p: ModifiedFlow(flow, Euler(), s, p) for p in range(1, terms + 1)
     ]
     models.append(lambda s: StepLogarithm(flow, Euler(), s, terms + 1))

@@ -46,11 +46,11 @@ def reshuffled_sgd(
     if key is None:
         require_few(batches.shape[0])
 
-    def init_fn(params):
+    def init_fn(params) -> Any:
         del params
         return ReshuffledState(key)
 
-    def update_fn(updates, state, params=None, *, value_fn: Any = None, **extra):
+    def update_fn(updates, state, params=None, *, value_fn: Any = None, **extra) -> Any:
         del updates, extra
         if params is None or value_fn is None:
             raise BadInput("reshuffled_sgd needs update(..., params, value_fn=loss).")

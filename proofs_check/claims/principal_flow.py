@@ -86,7 +86,7 @@ def _modes(ctx: Context, model, modes) -> Iterator[Evidence]:
     flow = model(quadratic(PRODUCTS / h), h)
     runs = [_end(flow, jnp.ones(3), 5 * h, rtol) for rtol in (1e-7, 1e-10, 1e-13)]
     for i in modes:
-        value = decide.ladder([run.position[i] for run in runs])
+        value = decide.ladder([float(run.position[i]) for run in runs])
         exact = float((1 - PRODUCTS[i]) ** 5)
         name = f"hλ = {PRODUCTS[i]:g}"
         yield decide.equal(exact, value, delta=ctx.delta, quantity=name)
