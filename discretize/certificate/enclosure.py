@@ -140,9 +140,11 @@ def _taylor(w1: np.ndarray, w2: np.ndarray, phi: np.ndarray, h: float):
     """Float coefficients c_k h^k of the flow from (w1, w2)."""
     a, b, r = [w1], [w2], [w2 @ w1 - phi]
     for k in range(ORDER):
-        a.append(-h / (k + 1) * sum(b[i].T @ r[k - i] for i in range(k + 1)))
-        b.append(-h / (k + 1) * sum(r[i] @ a[k - i].T for i in range(k + 1)))
-        r.append(sum(b[i] @ a[k + 1 - i] for i in range(k + 2)))
+        da = np.sum([b[i].T @ r[k - i] for i in range(k + 1)], axis=0)
+        db = np.sum([r[i] @ a[k - i].T for i in range(k + 1)], axis=0)
+        a.append(-h / (k + 1) * da)
+        b.append(-h / (k + 1) * db)
+        r.append(np.sum([b[i] @ a[k + 1 - i] for i in range(k + 2)], axis=0))
     return np.array(a), np.array(b)
 
 

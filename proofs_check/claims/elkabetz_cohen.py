@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import diffrax
-import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy
 
-from discretize import Certificate, certify_linear_net, error_growth, error_law
-from discretize.certificate import path_ends
+from discretize import Certificate, certify_linear_net
 from discretize.certificate.balls import (
     above,
     ball,
@@ -27,8 +24,8 @@ from discretize.certificate.balls import (
     working,
 )
 from discretize.certificate.enclosure import hessian
-from discretize.certificate.theorem import Number, Tube, relaxed, step_size
-from flows import GradientFlow, Objective, from_loss, from_sympy
+from discretize.certificate.theorem import Tube, step_size
+from flows import Objective, from_loss, from_sympy
 from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import Source, claim
@@ -116,7 +113,9 @@ def _saddle(ctx: Context, m: float, eps: float, rate: Fraction) -> Evidence:
 
     It is at (1 + η)^k/1000, exactly.
     """
-    tube = Tube(np.array([0.0, 3.0]), *np.array([[m], [3.0], [0.0], [0.0], [0.0]]), 0.0)
+    rest = np.zeros(1)
+    times, low, norm = np.array([0.0, 3.0]), np.full(1, m), np.full(1, 3.0)
+    tube = Tube(times, low, norm, rest, rest, rest, 0.0)
     allowed = step_size(tube, eps, 1e-3).learning_rate
     steps = int(3 / rate) if rate < allowed else 0  # nothing is claimed beyond it
     value = float((1 + rate) ** steps / 1000)
@@ -244,7 +243,7 @@ def _(ctx: Context) -> Evidence:
             turn = hessian(q, phi) - hessian((x[0], x[1]), phi)
             ends = eigenvalue_bounds(turn)
             rho = ball(float(sum(np.sum(w**2) for w in move))).sqrt()
-            s = sum((operator_norm(w) ** 2 for w in x), ball(0)).sqrt()
+            s = (operator_norm(x[0]) ** 2 + operator_norm(x[1]) ** 2).sqrt()
             bound = 3 * s * rho + 3 * rho**2 / 2
             ratio = ball(max(abs(ends[0]), abs(ends[1]))) / bound
             high = max(high, above(ratio))
@@ -301,163 +300,3 @@ def _(ctx: Context) -> Evidence:
     tube = certificate(ctx.full).approximation.tube
     still = tube._replace(linear=np.zeros(tube.linear.shape), quadratic=0.0)
     return _radius(ctx, still, 2.5)
-
-
-# The growth factor K.
-
-
-def _symbolic_growth(factor=1) -> Evidence:
-    """The step of K that the code takes, as a solution of its equation."""
-    z, m, s, h = sympy.symbols("z m s h", positive=True)
-    numbers = Number(sympy.sympify, *[lambda x: x] * 2, lambda x: sympy.exp(x) - 1)
-    later = relaxed(z, factor * m, s, h, numbers)
-    found = equal_symbolically(later.diff(h) + m * later + later.subs(h, 0), s + z)
-    return decide.identity(found, name="K' + m K = s, from z at h = 0")
-
-
-@functools.cache
-def _integrated() -> float:
-    """K(6) with m = λ_min, integrated together with the flow of the 3-3-3 network."""
-    objective, start = large_net()
-
-    def field(t, y, objective):
-        x, k = y
-        h = jax.vmap(lambda v: objective.hvp(x, v))(jnp.eye(x.size))
-        return -objective.gradient(x), 1 - jnp.linalg.eigvalsh(h)[0] * k
-
-    found = diffrax.diffeqsolve(
-        diffrax.ODETerm(field),
-        diffrax.Tsit5(),
-        0.0,
-        6.0,
-        0.01,
-        (objective.ravel(start), jnp.asarray(0.0)),
-        args=objective,
-        stepsize_controller=diffrax.PIDController(rtol=1e-7, atol=1e-9),
-    )
-    (_, k) = jax.tree.map(lambda a: a[-1], found.ys)
-    return float(k)
-
-
-@functools.cache
-def _curvatures(cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times, and λ_min along the flow of the 3-3-3 network."""
-    objective, start = large_net()
-    times = np.linspace(0.0, 6.0, cells + 1)
-    law = error_law(objective, start, times=times)
-    return times, path_ends(objective, law.positions)["low"]
-
-
-def _growth(ctx: Context, wrong: bool = False) -> Evidence:
-    finest = ctx.choose(160, 640)
-    times, low = _curvatures(finest)
-    m = np.abs(low) + 0.5 if wrong else low
-    values = []
-    for stride in (4, 2, 1):
-        ends = m[::stride]
-        values.append(error_growth(times[::stride], (ends[1:] + ends[:-1]) / 2)[-1])
-    return decide.equal(
-        1.0,
-        decide.ladder(np.array(values) / _integrated()),
-        delta=ctx.delta,
-        quantity="K(6) / its value integrated with the flow",
-        note=f"K(6) = {values[-1]:.4g}",
-    )
-
-
-@claim(
-    "gradient_flow.growth-factor",
-    title="The factor by which defects grow along gradient flow",
-    source=DERIVED,
-    statement=r"K' = 1 - mK,\ K(0)=0:\quad K = \tfrac{e^{\mu t}-1}{\mu}"
-    r"\ (m=-\mu),\qquad K \le t\ (m \ge 0)",
-    hypotheses=(r"$m = \lambda_{\min}(\nabla^2 f(x(t)))$",),
-    grade="proved",
-    delta=1e-3,
-    quick_delta=1e-2,
-    unit="ratio",
-)
-def growth(ctx: Context) -> Iterator[Evidence]:
-    """The step of K solves its equation; on a network it meets the integrated K."""
-    yield _symbolic_growth()
-    yield _growth(ctx)
-
-
-@growth.control("m times 1 + 1/1000 in the step of K")
-def _(ctx: Context) -> Evidence:
-    return _symbolic_growth(sympy.Rational(1001, 1000))
-
-
-@growth.control("m = |λ_min| + 1/2, which is above λ_min")
-def _(ctx: Context) -> Evidence:
-    return _growth(ctx, wrong=True)
-
-
-# One step.
-
-
-def _taylor(factor) -> Evidence:
-    """L² x = ∇²f ∇f for a generic quartic in two variables, coefficients symbols."""
-    from flows.problems import taylor_polynomial
-    from flows.symbolic import symbols_like
-
-    f = symbols_like(taylor_polynomial(2, 4))
-    x, w = symbol_vector("x", 2), symbol_vector("w", 2)
-
-    def twice(f, x, w):
-        once = GradientFlow(f).generator(lambda t, x: jnp.sum(w * x))
-        return GradientFlow(f).generator(once)(0.0, x)
-
-    def pulled(f, x, w):
-        return jnp.sum(w * f.hvp(x, f.gradient(x)))
-
-    found = equal_symbolically(
-        exactly(twice, f, x, w), factor * exactly(pulled, f, x, w)
-    )
-    return decide.identity(found, name="w·x'' = w·∇²f ∇f along the flow")
-
-
-@claim(
-    "gradient_flow.one-step-defect",
-    title="What one step of gradient descent misses of the flow",
-    source=DERIVED,
-    statement=r"x(\eta) - x_1 = \int_0^\eta (\eta - s)\, \nabla^2 f\, \nabla f(x(s))\,"
-    r" ds",
-    hypotheses=(r"$f$ twice continuously differentiable", r"$x_0 = x(0)$"),
-    grade="proved",
-    delta=1e-6,
-)
-def defect(ctx: Context) -> Iterator[Evidence]:
-    """Taylor's formula with x'' = ∇²f ∇f; on a network, by quadrature."""
-    yield _taylor(1)
-    yield _quadrature(ctx)
-
-
-def _quadrature(ctx: Context, reflected: bool = False) -> Evidence:
-    """Both sides along a direction, with Gauss-Legendre of 4, 6 and 8 points."""
-    objective, start = large_net()
-    eta, x = 0.5, objective.ravel(start)
-    sides = []
-    for points in (4, 6, 8):
-        nodes, weights = np.polynomial.legendre.leggauss(points)
-        times = np.concatenate([[0.0], eta * (nodes + 1) / 2, [eta]])
-        law = error_law(objective, start, times=times, tolerance=1e-13)
-        pulls = [
-            np.asarray(objective.hvp(p, objective.gradient(p)))
-            for p in map(jnp.asarray, law.positions[1:-1])
-        ]
-        lever = times[1:-1] if reflected else eta - times[1:-1]
-        integral = np.einsum("i,ij->j", weights * eta / 2 * lever, np.array(pulls))
-        gap = law.positions[-1] - np.asarray(x - eta * objective.gradient(x))
-        sides.append(float(np.dot(integral, gap) / np.dot(gap, gap)))
-    return decide.equal(1.0, decide.ladder(sides), delta=ctx.delta, quantity="ratio")
-
-
-@defect.control("x'' times 1 + 1/1000")
-def _(ctx: Context) -> Evidence:
-    return _taylor(sympy.Rational(1001, 1000))
-
-
-@defect.control("weight s in place of η - s")
-def _(ctx: Context) -> Evidence:
-    return _quadrature(ctx, reflected=True)
