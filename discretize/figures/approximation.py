@@ -226,9 +226,7 @@ def certified_step_size(*, points: int = 25) -> tuple[Any, Numbers]:
     best = found.approximation
     eps = np.geomspace(1e-2, 1.0, points)
     rates = np.array([best.at(float(e)).learning_rate for e in eps])
-    shown = [
-        e for e in (0.01, 0.03, best.eps, 0.3, 0.9) if best.at(e).learning_rate > 0
-    ]
+    shown = [e for e in (0.01, 0.03, best.eps, 0.3) if best.at(e).learning_rate > 0]
     runs = [found.at(e).descend() for e in shown]
     distances = np.array([run.upper.max() for run in runs])
     fig, (left, right) = _axes(2)
