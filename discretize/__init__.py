@@ -75,11 +75,11 @@ from discretize.schemes import EXACT_EMA as EXACT_EMA
 from discretize.schemes import Chebyshev as Chebyshev
 from discretize.schemes import Euler as Euler
 from discretize.schemes import ImplicitEuler as ImplicitEuler
+from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import RungeKutta as RungeKutta
 from discretize.schemes import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes import Splitting as Splitting
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
-from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
 from discretize.shuffled import FiniteSum as FiniteSum

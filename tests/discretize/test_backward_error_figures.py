@@ -43,7 +43,7 @@ def test_only_the_second_term_does_no_work_round_a_circle():
 
 @pytest.mark.slow
 def test_the_slopes():
-    _, numbers = modified_orders(terms=2, levels=4)
+    _, numbers = modified_orders(terms=3, levels=4)
     np.testing.assert_allclose(numbers["slopes"], [1, 2, 3], atol=0.1)
     _, numbers = heavy_ball_orders(levels=5)
     np.testing.assert_allclose(numbers["slopes"], [1, 1, 2, 3], atol=0.05)
