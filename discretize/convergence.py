@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,7 @@ from discretize.compare import compare
 from discretize.correspondence import Correspondence, Order
 from discretize.optimiser import OptaxStep, Training
 from discretize.order_fit import OrderFit, fit_order
-from flows import BadInput, Objective, iterate, require_float64, solve
+from flows import BadInput, Objective, iterate, reference, require_float64
 from flows.door import require_number
 from flows.types import Scalar
 
@@ -149,15 +148,7 @@ def _end(objective, pairing, params, t1, steps):
 
 def _reference(model, y0, t0, times, tolerance):
     ts = jnp.asarray(times)
-    run = solve(
-        model,
-        y0,
-        t0,
-        float(ts[-1]),
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        saveat=diffrax.SaveAt(ts=ts),
-    )
+    run = reference(model, y0, ts, t0=t0, tolerance=tolerance)
     return np.asarray(jax.vmap(model.position)(run.states))
 
 

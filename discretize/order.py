@@ -7,7 +7,6 @@ from typing import Any
 
 import diffrax
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -20,8 +19,8 @@ from flows import (
     NonFiniteState,
     Scheme,
     iterate,
+    reference,
     require_float64,
-    solve,
 )
 from flows.door import require_number
 from flows.types import Scalar
@@ -129,15 +128,7 @@ def _path(scheme, flow, y0, h, steps, t0, norm):
 
 
 def _solved(flow, y0, t0, times):
-    run = solve(
-        flow,
-        y0,
-        t0,
-        float(times[-1]),
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=_TOLERANCE, atol=_TOLERANCE),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
-    )
+    run = reference(flow, y0, times, t0=t0, tolerance=_TOLERANCE)
     return run.states
 
 

@@ -72,6 +72,7 @@ from flows.preconditioned import SquareLoss as SquareLoss
 from flows.preconditioned import newton_flow as newton_flow
 from flows.principal import PrincipalFlow as PrincipalFlow
 from flows.principal import PrincipalState as PrincipalState
+from flows.reference import reference as reference
 from flows.scheme import Draw as Draw
 from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step

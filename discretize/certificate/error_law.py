@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows import Flow, Objective, require_float64, solve
+from flows import Flow, Objective, reference, require_float64
 from flows.door import require_number
 
 
@@ -93,14 +92,8 @@ def error_law(
     times = np.asarray(times, float)
     require_number("the last time", times[-1], positive=True)
     flow = ErrorFlow(objective)
-    run = solve(
-        flow,
-        flow.start(objective.ravel(params)),
-        0.0,
-        float(times[-1]),
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
+    run = reference(
+        flow, flow.start(objective.ravel(params)), times, tolerance=tolerance
     )
     positions, coefficients = jax.tree.map(np.asarray, tuple(run.states))
     return ErrorLaw(times, positions, coefficients)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,7 @@ from discretize.modified.one_step import modified_terms
 from discretize.optimiser import OptaxStep, Training
 from discretize.rows.gradient import HEAVY_BALL
 from discretize.schemes import Euler
-from flows import GradientFlow, PrincipalFlow, iterate, solve
+from flows import GradientFlow, PrincipalFlow, iterate, reference
 from flows.drawing import COLOURS, Numbers
 from flows.problems import quadratic, wavy
 
@@ -29,15 +28,7 @@ INK = ("blue", "orange", "green", "vermilion", "purple")
 
 def _at(flow: Any, y0: Any, times: Any, tolerance: float = 1e-13) -> np.ndarray:
     """Positions of a flow at increasing times, shape [times, n]."""
-    run = solve(
-        flow,
-        y0,
-        0.0,
-        float(times[-1]),
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
-    )
+    run = reference(flow, y0, times, tolerance=tolerance)
     return np.asarray(jax.vmap(flow.position)(run.states))
 
 

@@ -21,6 +21,7 @@ from flows import (
     drift,
     iterate,
     null_projector,
+    reference,
     solve,
     sphere_multiplier,
     weight_normalised_limit,
@@ -70,15 +71,7 @@ def _regression(rows: int = 8, columns: int = 20, seed: int = 0) -> Regression:
 
 
 def _end(flow: Any, y: Any, t1: float, tolerance: float = 1e-9) -> Any:
-    run = solve(
-        flow,
-        y,
-        0.0,
-        t1,
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        saveat=diffrax.SaveAt(t1=True),
-    )
+    run = reference(flow, y, t1, tolerance=tolerance)
     return run.positions[-1]
 
 
@@ -146,17 +139,8 @@ def balancedness_drift(
     rng = np.random.default_rng(1)
     net = deep_linear(rng.standard_normal((4, 4)), hidden=(5, 3))
     x = jnp.asarray(0.5 * rng.standard_normal(net.size))
-    tight = diffrax.PIDController(rtol=1e-12, atol=1e-12)
     times = jnp.linspace(0.0, t1, 41)
-    flow = solve(
-        GradientFlow(net),
-        x,
-        0.0,
-        t1,
-        solver=diffrax.Dopri8(),
-        stepsize_controller=tight,
-        saveat=diffrax.SaveAt(ts=times),
-    )
+    flow = reference(GradientFlow(net), x, times, tolerance=1e-12)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     kept = drift(balancedness, flow)
     left.semilogy(times[1:], np.maximum(kept[1:], 1e-16), color=COLOURS["blue"])

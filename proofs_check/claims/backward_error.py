@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from discretize import Euler, ModifiedFlow, modified_terms
-from flows import Flow, GradientFlow, NonFiniteState, iterate, solve
+from flows import Flow, GradientFlow, NonFiniteState, iterate, reference
 from flows.problems import taylor_polynomial, wavy
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide
@@ -115,15 +114,7 @@ def errors_at_end(p: int, factor: float, rates, t1: float) -> np.ndarray:
         model = _Truncated(
             ModifiedFlow(flow, Euler(), jnp.asarray(h), p), jnp.asarray(factor)
         )
-        run = solve(
-            model,
-            x,
-            0.0,
-            t1,
-            solver=diffrax.Dopri8(),
-            stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-13),
-            saveat=diffrax.SaveAt(t1=True),
-        )
+        run = reference(model, x, t1)
         gap = np.asarray(discrete.states[-1] - run.states[-1])
         errors.append(float(np.linalg.norm(gap)))
     return np.array(errors)

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ from flows import (
     from_loss,
     is_conserved,
     neuron_balance,
-    solve,
+    reference,
 )
 from flows.problems import DeepLinear, deep_linear, taylor_polynomial
 from proofs_check import decide
@@ -103,15 +102,7 @@ def relative_drift(ctx: Context, objective, quantity, x, t1: float) -> Evidence:
     first = quantity(objective.params(x))
     size = float(jnp.sqrt(sum(jnp.sum(q**2) for q in first)))
     for tolerance in TOLERANCES:
-        run = solve(
-            flow,
-            x,
-            0.0,
-            t1,
-            solver=diffrax.Dopri8(),
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-            saveat=diffrax.SaveAt(ts=jnp.array([0.0, t1])),
-        )
+        run = reference(flow, x, jnp.array([0.0, t1]), tolerance=tolerance)
         values.append(1 + drift(quantity, run)[-1] / size)
     note = f"{x.size} weights, T = {t1:g}"
     return decide.equal(

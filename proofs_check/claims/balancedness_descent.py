@@ -22,7 +22,7 @@ from flows import (
     drift,
     iterate,
     rate_of_change,
-    solve,
+    reference,
 )
 from flows.symbolic import (
     equal_symbolically,
@@ -261,15 +261,7 @@ def _measured_decay(ctx: Context, rate: float) -> Evidence:
     t1, ratios = 2.0, []
     first = np.asarray(flat(balancedness(net.params(x))))
     for tolerance in TOLERANCES:
-        run = solve(
-            flow,
-            x,
-            0.0,
-            t1,
-            solver=diffrax.Dopri8(),
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-            saveat=diffrax.SaveAt(t1=True),
-        )
+        run = reference(flow, x, t1, tolerance=tolerance)
         last = np.asarray(flat(balancedness(net.params(run.states[-1]))))
         largest = int(np.argmax(np.abs(first)))
         ratios.append(last[largest] / (np.exp(-rate * 0.3 * t1) * first[largest]))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from discretize import Euler, modified_terms
-from flows import Flow, GradientFlow, PrincipalFlow, PrincipalState, solve
+from flows import Flow, GradientFlow, PrincipalFlow, PrincipalState, reference
 from flows.problems import quadratic, taylor_polynomial, wavy
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide
@@ -50,15 +49,7 @@ class _RealLogarithm(Flow):
 
 def _end(flow, x, t1, rtol: float) -> PrincipalState:
     """The state at time t1 from the real start x."""
-    run = solve(
-        flow,
-        PrincipalState(x, jnp.zeros_like(x)),
-        0.0,
-        t1,
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol),
-        saveat=diffrax.SaveAt(t1=True),
-    )
+    run = reference(flow, PrincipalState(x, jnp.zeros_like(x)), t1, tolerance=rtol)
     return jax.tree.map(lambda a: np.asarray(a[-1]), run.states)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ from discretize import (
     partition,
     shuffled_sgd,
 )
-from flows import Flow, GradientFlow, from_sympy, iterate, solve
+from flows import Flow, GradientFlow, from_sympy, iterate, reference
 from flows.problems import taylor_polynomial
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide
@@ -126,14 +125,11 @@ def _one_epoch(batches, weight: float) -> Evidence:
         epoch = iterate(
             MeanEpoch(BATCHES), GradientFlow(f), START, h=h, steps=1, save="last"
         ).states[-1]
-        run = solve(
+        run = reference(
             _Weighted(ShuffledFlow(f, batches, eta), jnp.asarray(weight)),
             START,
-            0.0,
             h,
-            solver=diffrax.Dopri8(),
-            stepsize_controller=diffrax.PIDController(rtol=1e-14, atol=1e-14),
-            saveat=diffrax.SaveAt(t1=True),
+            tolerance=1e-14,
         )
         errors.append(float(jnp.linalg.norm(epoch - run.states[-1])))
     return decide.order(3, rates, errors, floor=1e-15)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from flows import (
     is_conserved,
     null_projector,
     polar,
-    solve,
+    reference,
     weight_normalisation_invariant,
     weight_normalised_limit,
 )
@@ -131,15 +130,7 @@ def _(ctx: Context) -> Evidence:
 
 def final(flow: Any, y: Any, t1: float, tolerance: float) -> Any:
     """The state at time t1, solved to a tolerance."""
-    run = solve(
-        flow,
-        y,
-        0.0,
-        t1,
-        solver=diffrax.Dopri8(),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        saveat=diffrax.SaveAt(t1=True),
-    )
+    run = reference(flow, y, t1, tolerance=tolerance)
     return jax.tree.map(lambda a: a[-1], run.states)
 
 
