@@ -67,7 +67,8 @@ def test_order_of_badness():
     assert [str(v) for v in WORST_FIRST] == [
         "error", "refuted", "blind", "undecided", "holds"
     ]  # fmt: skip
-    assert set(WORST_FIRST) == set(Verdict)
+    # A claim that is skipped has no verdict of its evidence.
+    assert {*WORST_FIRST, Verdict.SKIPPED} == set(Verdict)
 
 
 def test_control_with_another_wrong_value_is_blind():
