@@ -34,7 +34,6 @@ from discretize import SGD_MODIFIED, Euler, compare, figures, modified_terms
 from flows.problems import quadratic, taylor_polynomial, wavy
 
 start = jnp.array([1.2, 0.8])
-figures.discover()
 
 # %% [markdown]
 # ## 1. The terms, read off the code
@@ -69,7 +68,7 @@ for row in SGD_MODIFIED[:3]:
     print(f"{row.name}: distance after unit time {run.distance[-1]:.1e}")
 
 # %%
-fig, numbers = figures.FIGURES["modified_orders"]()
+fig, numbers = figures.modified_orders()
 plt.show()
 print(numbers.caption)
 
@@ -80,7 +79,7 @@ print(numbers.caption)
 # work.
 
 # %%
-fig, numbers = figures.FIGURES["modified_curl"]()
+fig, numbers = figures.modified_curl()
 plt.show()
 print(numbers.caption)
 
@@ -94,7 +93,7 @@ print(numbers.caption)
 # %%
 principal = flows.PrincipalFlow(quadratic([2.1, 0.15]), 1.0)
 display(Math(flows.latex(principal)))
-fig, numbers = figures.FIGURES["principal_flow"]()
+fig, numbers = figures.principal_flow()
 plt.show()
 print(numbers.caption)
 
@@ -105,7 +104,7 @@ print(numbers.caption)
 # start, and without that shift the regulariser is worth nothing.
 
 # %%
-fig, numbers = figures.FIGURES["heavy_ball_slip"]()
+fig, numbers = figures.heavy_ball_slip()
 plt.show()
 print(numbers.caption)
 

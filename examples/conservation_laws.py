@@ -31,10 +31,8 @@ import numpy as np
 import optax
 
 import flows
-from discretize import SGD, WEIGHT_NORMALISED_SGD, ProjectedEuler, compare
-from discretize.figures import FIGURES, discover
+from discretize import SGD, WEIGHT_NORMALISED_SGD, ProjectedEuler, compare, figures
 
-drawn = discover()  # names of the figures of the library
 
 # %% [markdown]
 # ## 1. What the data do not see
@@ -111,7 +109,7 @@ flows.is_conserved(flow, wrong_sign, jnp.ones(net.size)).status
 # the flow's line lies at the solver's tolerance, descent's dots on the dashed line.
 
 # %%
-fig, numbers = FIGURES["balancedness_drift"]()
+fig, numbers = figures.balancedness_drift()
 plt.show()
 print(numbers.caption)
 
@@ -187,7 +185,7 @@ plt.show()
 # dashed line weight normalisation harms.
 
 # %%
-fig, numbers = FIGURES["weight_normalisation_distance"]()
+fig, numbers = figures.weight_normalisation_distance()
 plt.show()
 
 # %% [markdown]
@@ -214,7 +212,7 @@ solution = np.linalg.pinv(A) @ targets
 np.linalg.norm(second.positions[-1] - solution), np.linalg.norm(P @ x0)
 
 # %%
-fig, numbers = FIGURES["rpgd_two_phases"]()
+fig, numbers = figures.rpgd_two_phases()
 plt.show()
 
 # %% [markdown]

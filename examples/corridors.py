@@ -31,11 +31,8 @@ import sympy
 
 import discretize
 import flows
-from discretize import POLYAK_SGD, SGD, compare
-from discretize.figures import FIGURES, discover
+from discretize import POLYAK_SGD, SGD, compare, figures
 from proofs_check import check, claims
-
-_ = discover()  # fills FIGURES
 
 # %% [markdown]
 # ## 1. When does gradient flow coast?
@@ -58,7 +55,7 @@ run
 # the dots sit in the circles on the left, and miss them on the right.
 
 # %%
-fig, numbers = FIGURES["corridor_orbits"]()
+fig, numbers = figures.corridor_orbits()
 plt.show()
 print(numbers.caption)
 
@@ -92,7 +89,7 @@ for h in (0.4, 0.2, 0.1):
     print(f"h = {h}:", *(f"{defect:22.2e}" for defect in found))
 
 # %%
-fig, numbers = FIGURES["corridor_loss"]()
+fig, numbers = figures.corridor_loss()
 plt.show()
 print(numbers.caption)
 
@@ -145,7 +142,7 @@ print(f"f(t) / (f(0) exp(-t)) stays within {np.max(np.abs(ratio - 1)):.1e} of 1"
 # the loss falls far below what constant steps reach, and jumps on the way.
 
 # %%
-fig, numbers = FIGURES["polyak_on_digits"](steps=120)
+fig, numbers = figures.polyak_on_digits(steps=120)
 plt.show()
 print(numbers.caption)
 

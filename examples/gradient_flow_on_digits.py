@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import discretize
-from discretize import SGD, compare
+from discretize import SGD, compare, figures
 from flows.problems import digits_mlp
 
 objective, params = digits_mlp(rows=300, hidden=8, loss="cross_entropy", bias=False)
@@ -83,16 +83,14 @@ print(f"at the end: {run.distance[-1]:.4f}, predicted {law.distance(eta)[-1]:.4f
 # only a little once the loss has fallen.
 
 # %%
-from discretize.figures.approximation import curvature_along_flow, growth_of_defects
-
-fig, numbers = curvature_along_flow()
+fig, numbers = figures.curvature_along_flow()
 print(numbers.caption)
 print(f"sharpness: {numbers['e_max'][0]:.2f} to {numbers['e_max'].max():.2f} at most,")
 print(f"and descent with this step is stable below {2 / eta:.0f}")
 plt.show()
 
 # %%
-fig, numbers = growth_of_defects()
+fig, numbers = figures.growth_of_defects()
 print(numbers.caption)
 plt.show()
 

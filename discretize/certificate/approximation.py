@@ -114,7 +114,7 @@ def _step(found: Any, eps: float) -> Step:
         exact = step_size(found.tube, eps, found.start_distance, BALLS)
         rate = exact.learning_rate
         parts = [[float(value) for value in part] for part in exact[1:]]
-        return Step(below(rate) if rate > 0 else 0.0, *parts)
+        return Step(max(below(rate), 0.0), *parts)
 
 
 def approximation(
@@ -258,7 +258,9 @@ class Certificate:
     def learning_rate(self) -> Fraction:
         """The largest certified 1/N, an exact rational; 0 where there is none."""
         rate = self.approximation.learning_rate
-        return Fraction(1, math.floor(1 / rate) + 1) if rate > 0 else Fraction(0)
+        if rate == 0:
+            return Fraction(0)
+        return Fraction(1, math.floor(1 / Fraction(rate)) + 1)
 
     def at(self, eps: float) -> Certificate:
         """The same flow with another ε."""

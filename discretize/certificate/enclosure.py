@@ -90,7 +90,13 @@ class Enclosure(NamedTuple):
         return max(piece.error for piece in self.pieces)
 
     def at(self, t: Fraction) -> Pair:
-        """(W₁, W₂) of the pieces at a rational time, in balls."""
+        """(W₁, W₂) of the pieces at a rational time in [0, T], in balls.
+
+        Raises:
+            BadInput: a time outside.
+        """
+        if not 0 <= t <= self.t1:
+            raise BadInput(f"the flow is enclosed on [0, {self.t1}], not at {t}.")
         length = self.t1 / len(self.pieces)
         j = min(int(t / length), len(self.pieces) - 1)
         return _point(_coefficients(self.pieces[j]), ball(t / length - j))

@@ -58,14 +58,22 @@ def _same(x: Any) -> Any:
     return x
 
 
-FLOATS = Number(float, _same, _same, math.expm1)
+def _expm1(x: float) -> float:
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
+
+
+FLOATS = Number(float, _same, _same, _expm1)
 
 
 class Step(NamedTuple):
     """What the theorem gives at one tube radius ε.
 
     Attributes:
-        learning_rate: η up to which |x_k - x(kη)| <= ε is promised; 0 for none.
+        learning_rate: η up to which |x_k - x(kη)| <= ε is promised; 0 for none, ∞
+            where every step is (an affine loss).
         growth: K at the ends of the cells, K' = 1 - m K, K(0) = 0 (time).
         m: lower bound of the curvature in the ε-tube, on each cell (1/time).
         beta: largest |∇²f| in the tube so far, on each cell (1/time).
@@ -139,7 +147,7 @@ def step_size(
     beta = gamma = make(0.0)
     rate: Any = None
     out = Step(0.0, [k], [], [], [])
-    quadratic = make(tube.quadratic)
+    quadratic, zero = make(tube.quadratic), make(0.0)
     for i in range(len(tube.e_min)):
         h = make(tube.times[i + 1]) - make(tube.times[i])
         rho = make(tube.radius[i]) + eps
@@ -152,13 +160,18 @@ def step_size(
         later = upper(relaxed(k, m, make(1.0), h, numbers))
         shrunk = upper(relaxed(decay, m, make(0.0), h, numbers))
         room = eps - max(decay, shrunk) * off
-        allowed = numbers.lower(room / (beta * gamma * max(k, later)))
+        missed = beta * gamma * max(k, later)  # per η
+        if missed == 0:  # an affine loss: any step
+            allowed = make(math.inf) if room > 0 else zero
+        else:
+            allowed = numbers.lower(room / missed)
+        # What overflowed compares False, and counts as no room.
+        allowed = allowed if allowed > 0 else zero
         rate = allowed if rate is None else min(rate, allowed)
         k, decay = later, shrunk
         for values, value in zip(out[1:], (k, m, beta, gamma), strict=True):
             values.append(value)
-    zero = make(0.0)
-    return out._replace(learning_rate=rate if rate is not None and rate > 0 else zero)
+    return out._replace(learning_rate=zero if rate is None else rate)
 
 
 def best_radius(
@@ -178,7 +191,7 @@ def best_radius(
 
     def cost(log_eps: float) -> float:
         eta = step_size(tube, 10.0**log_eps, start_distance).learning_rate
-        return -math.log(eta) if eta > 0 else 1e3
+        return -math.log(min(eta, 1e300)) if eta > 0 else 1e3
 
     grid = np.linspace(*decades, 21)
     costs = [cost(float(x)) for x in grid]

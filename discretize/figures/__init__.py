@@ -1,12 +1,14 @@
 """Figures: functions that return the figure and the numbers plotted.
 
-`discover()` imports every module below this package; `FIGURES` then names them all.
+`figures.principal_flow()` draws one, `dir(figures)` names them, `FIGURES` holds them
+once `discover` has imported every module below this package.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 from discretize.figures.registry import FIGURES as FIGURES
 from discretize.figures.registry import figure as figure
@@ -18,3 +20,17 @@ def discover() -> tuple[str, ...]:
     for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         importlib.import_module(module.name)
     return tuple(sorted(FIGURES))
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        discover()
+        if name in FIGURES:
+            return FIGURES[name]
+    raise AttributeError(
+        f"no figure {name!r}; there are: {', '.join(sorted(FIGURES)) or 'none'}."
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *discover()})

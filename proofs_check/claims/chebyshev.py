@@ -44,8 +44,8 @@ def claimed(order: int, s: int, eps, z):
     title="A Runge–Kutta–Chebyshev step is Chebyshev's polynomial of gradient descent",
     source=RKC,
     statement=r"R_s(z) = a_s + b_s T_s(w_0 + w_1 z),\quad z = -h\lambda,\quad"
-    r" |R_s| \le 1 \iff z \in [-(1+w_0)/w_1, 0],\quad"
-    r" (1+w_0)/w_1 = \tfrac23 (s^2-1)(1 + O(\varepsilon))",
+    r" |R_s| \le 1 \Leftarrow z \in [-(1+w_0)/w_1, 0],\quad (1+w_0)/w_1 ="
+    r" (1 + O(\varepsilon))\cdot\{2s^2\ (\text{order } 1),\ \tfrac23 (s^2-1)\ (2)\}",
     hypotheses=(r"$f = \lambda x^2/2$", r"$w_0 = 1 + \varepsilon/s^2$"),
     grade="proved",
     delta=1e-6,

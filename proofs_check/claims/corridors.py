@@ -99,10 +99,10 @@ def _(ctx: Context) -> Evidence:
     "gradient_flow.corridor",
     title="In a corridor flow, descent of any step and modified flow are one line",
     source=CORRIDORS,
-    statement=r"\nabla^2 f\,\nabla f = 0 \iff"
-    r" \theta(t) = \theta_0 - t\nabla f(\theta_0)"
-    r" \iff \theta_k = \theta(kh)\ \forall h \iff f_2 = f_3 = \dots = 0",
-    hypotheses=(r"the path stays in the region; here $f=|x|$ and $f$ affine",),
+    statement=r"f = |x|\ \text{or affine}:\quad \nabla^2 f\,\nabla f = 0,\quad"
+    r" \theta(t) = \theta_0 - t\nabla f(\theta_0),\quad"
+    r" \theta_k = \theta(kh)\ \forall h,\quad f_2 = f_3 = 0",
+    hypotheses=(r"the path stays in the region, away from the tip of $|x|$",),
     grade="proved",
     delta=1e-3,
 )

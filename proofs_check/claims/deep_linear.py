@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import diffrax
@@ -21,7 +21,12 @@ from flows.problems import (
     taylor_polynomial,
 )
 from flows.problems.scalar_product import product_flow
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import (
+    equal_symbolically,
+    exactly,
+    symbol_vector,
+    symbols_like,
+)
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
@@ -106,9 +111,31 @@ def _(ctx: Context) -> Evidence:
     grade="proved",
 )
 def chain(ctx: Context) -> Iterator[Evidence]:
-    """The layers' flow traced, at balanced factors with symbols throughout."""
+    """The layers' flow traced: any layers, and balanced ones; symbols throughout."""
     for n in ctx.choose((2,), (2, 3)):
+        yield _layers(n, range(n))
         yield _chain(n, 1)
+
+
+def _layers(n: int, terms: Sequence[int]) -> Evidence:
+    """The sum over j in `terms` (from 0) for layers without any relation."""
+    entries = symbol_vector("x", 4 * n)
+    layers = [sympy.Matrix(2, 2, list(w)) for w in np.split(entries, n)]
+    # Only ∇φ at the point enters: a linear φ stands for every loss.
+    phi = symbols_like(taylor_polynomial(4, 1))
+    found = exactly(products_rate, DeepLinear(Facts(), phi, (2,) * (n + 1)), entries)
+    slope, claimed = sympy.Matrix(2, 2, list(phi.coefficients)), sympy.zeros(2, 2)
+    for j in terms:
+        after, before = sympy.eye(2), sympy.eye(2)
+        for w in layers[j + 1 :]:
+            after = w * after
+        for w in layers[:j]:
+            before = w * before
+        claimed -= after * after.T * slope * before.T * before
+    name = f"N = {n}, any layers"
+    return decide.identity(
+        equal_symbolically(np.array(found), np.array(claimed)), name=name, quantity=name
+    )
 
 
 def _rotation(name: str) -> Any:
@@ -142,6 +169,11 @@ def _chain(n: int, stretch: Any) -> Evidence:
     return decide.identity(
         equal_symbolically(np.array(found), np.array(claimed)), name=name, quantity=name
     )
+
+
+@chain.control("the first layer held fixed, any layers")
+def _(ctx: Context) -> Evidence:
+    return _layers(2, [1])
 
 
 @chain.control("the first layer twice as large")

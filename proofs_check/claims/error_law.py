@@ -120,7 +120,8 @@ def _network(ctx: Context, activation: Any) -> dict[str, Any]:
     "gradient_flow.digits-order",
     title="On digits, gradient descent is within O(η) of gradient flow",
     source=ELKABETZ,
-    statement=r"|x_{T/\eta} - x(T)| = \eta\,|c(T)| + O(\eta^2) \ll |x(T) - x(0)|",
+    statement=r"|x_{T/\eta} - x(T)| = \eta\,|c(T)| + O(\eta^2);\quad"
+    r" \le \tfrac1{20}|x(T) - x(0)|\ \text{at } \eta = 0.1",
     hypotheses=(r"tanh or linear network, cross-entropy", r"$\eta L < 2$ on the path"),
     grade="measured",
     delta=0.02,

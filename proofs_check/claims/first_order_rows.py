@@ -27,13 +27,23 @@ from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 
 
-def _euler_claim(key: str, title: str, statement: str, source, row: Correspondence):
+SLOPES = (r"$f$ differentiable", r"$\nabla f \ne 0$ at the points visited")
+
+
+def _euler_claim(
+    key: str,
+    title: str,
+    statement: str,
+    source,
+    row: Correspondence,
+    hypotheses=(r"$f$ differentiable",),
+):
     @claim(
         f"gradient_flow.{key}-is-euler",
         title=title,
         source=source,
         statement=statement,
-        hypotheses=(r"$f$ differentiable",),
+        hypotheses=hypotheses,
         grade="proved",
     )
     def exact(ctx: Context) -> Evidence:
@@ -67,6 +77,7 @@ POLYAK_IS_EULER = _euler_claim(
     r"x_{k+1} = x_k - \eta \frac{f(x_k) - f^*}{|\nabla f(x_k)|^2}\nabla f(x_k)",
     DHERIN,
     POLYAK,
+    SLOPES,
 )
 POLYAK_SGD_IS_EULER = _euler_claim(
     "polyak-sgd",
@@ -75,6 +86,7 @@ POLYAK_SGD_IS_EULER = _euler_claim(
     r"\ \text{(optax.polyak\_sgd, max\_learning\_rate}=\infty)",
     DHERIN,
     POLYAK_SGD,
+    SLOPES,
 )
 
 
@@ -108,6 +120,7 @@ EG_IS_EULER = _euler_claim(
     r" \textstyle\sum_i x_{k,i} = 1",
     KIVINEN,
     EXPONENTIATED_GRADIENT,
+    (r"$f$ differentiable", r"$x_0$ in the open simplex"),
 )
 
 

@@ -155,7 +155,10 @@ def _(ctx: Context) -> Evidence:
     source=dataclasses.replace(DERIVED, location="the step; the bound is Polyak's"),
     statement=r"|x_k - x^*|^2 - |x_{k+1} - x^*|^2 \ge"
     r" \frac{(f(x_k) - f^*)^2}{|\nabla f(x_k)|^2}",
-    hypotheses=(r"$f$ convex, $x^*$ a minimiser, $f(x^*) = f^*$",),
+    hypotheses=(
+        r"$f$ convex, $x^*$ a minimiser, $f(x^*) = f^*$",
+        r"$\nabla f(x_k) \ne 0$",
+    ),
     grade="proved",
     delta=1e-6,
     unit="gain over f²/|∇f|²",

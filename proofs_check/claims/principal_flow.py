@@ -60,7 +60,7 @@ def _end(flow, x, t1, rtol: float) -> PrincipalState:
     "gradient_flow.principal-quadratic",
     title="On a quadratic the principal flow passes through gradient descent",
     source=ROSCA,
-    statement=EQUATION + r":\quad \theta(kh) = \prod_i(1-h\lambda_i)^k u_i u_i^\top"
+    statement=EQUATION + r":\quad \theta(kh) = \sum_i(1-h\lambda_i)^k u_i u_i^\top"
     r"\theta(0),\quad h\lambda_i\in\{0.27,\,1.53,\,2.16\}",
     hypotheses=(r"$f = \tfrac12 x^\top A x$", r"$h\lambda_i \ne 1$"),
     grade="measured",

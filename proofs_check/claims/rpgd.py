@@ -160,7 +160,10 @@ def _(ctx: Context) -> Evidence:
     source=WU,
     statement=r"|x_\infty - x^*| \le 10^{-6}\,|x^*|\ \text{after 200 steps with }"
     r" c_s = 0\text{, then } c_s = 1",
-    hypotheses=(r"$s(0) < |x^*|$",),
+    hypotheses=(
+        r"$s(0) < |x^*|$; here least squares with 8 rows and 20 weights,"
+        r" $s(0) = 0.2$, $|x^*| \approx 3.1$, $\eta = 0.1$ in the first phase",
+    ),
     relation=UpperBound(1e-6),
     grade="measured",
     delta=1e-2,

@@ -95,7 +95,7 @@ def _growth(ctx: Context, wrong: bool = False) -> Evidence:
     title="The factor by which defects grow along gradient flow",
     source=DERIVED,
     statement=r"K' = 1 - mK,\ K(0)=0:\quad K = \tfrac{e^{\mu t}-1}{\mu}"
-    r"\ (m=-\mu),\qquad K \le t\ (m \ge 0)",
+    r"\ (m=-\mu)",
     hypotheses=(r"$m = \lambda_{\min}(\nabla^2 f(x(t)))$",),
     grade="proved",
     delta=1e-3,

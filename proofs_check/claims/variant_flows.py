@@ -282,7 +282,10 @@ def _line(x):
     source=AMARI,
     statement=r"\dot\theta = -F^{+}\nabla f,\ f=\tfrac12|y-y^*|^2,\ F=J^\top J:\quad"
     r" \dot y = -(y-y^*),\quad f(t) = e^{-2t}f(0)",
-    hypotheses=(r"$J = \partial y/\partial\theta$ has full row rank",),
+    hypotheses=(
+        r"$J = \partial y/\partial\theta$ has full row rank"
+        r" (proved for one output, measured for three)",
+    ),
     grade="proved",
     delta=1e-8,
     quick_delta=1e-6,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from discretize import Chebyshev, Euler
-from discretize.figures.work_precision import reach, work_precision
+from discretize.figures.stabilised import reach, work_precision
 from flows import BadInput, GradientFlow, iterate
 from flows.problems import quadratic
 

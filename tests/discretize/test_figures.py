@@ -37,3 +37,15 @@ def test_a_figure_is_rendered_with_its_caption(tmp_path):
             figures.render("another", tmp_path)
     finally:
         del figures.FIGURES["a_line"]
+
+
+def test_figures_are_functions_of_the_package_by_name():
+    names = figures.discover()
+    assert len(names) >= 15
+    for name in names:
+        # a module of the same name would hide the function
+        assert getattr(figures, name) is figures.FIGURES[name], name
+        assert figures.FIGURES[name].__doc__
+    assert set(names) <= set(dir(figures))
+    with pytest.raises(AttributeError, match="principal_flow"):
+        figures.prinzipal_flow  # noqa: B018
