@@ -26,7 +26,6 @@ from proofs_check.claims.variant_flows import CORTES, DHERIN
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 
-
 SLOPES = (r"$f$ differentiable", r"$\nabla f \ne 0$ at the points visited")
 
 

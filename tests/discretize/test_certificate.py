@@ -1,10 +1,12 @@
 """Step sizes of the approximation theorem: estimated, and certified."""
 
+import math
 from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sympy
 from scipy.integrate import solve_ivp
 
 from discretize import (
@@ -236,3 +238,41 @@ def test_a_hessian_that_is_not_finite_is_refused():
     cusp = from_sympy(sympy.Abs(x) ** sympy.Rational(3, 2), [x])
     with pytest.raises(BadInput, match="not finite"):
         spectrum_ends(cusp, jnp.zeros(1))
+
+
+def test_an_affine_loss_allows_every_step():
+    x, y = sympy.symbols("x y", real=True)
+    loss, start = from_sympy(3 * x - 4 * y, [x, y]), jnp.full(2, 0.5)
+    found = approximation(loss, start, t1=1.0)
+    assert found.learning_rate == np.inf
+    assert found.allows(100.0)
+    # but none where the start is farther off than ε, as nothing pulls it back
+    off = approximation(loss, start, t1=1.0, eps=0.1, flow_start=jnp.zeros(2))
+    assert off.learning_rate == 0
+
+
+@pytest.mark.parametrize("eps", [1e3, 1e30, 1e150, 1e300])
+def test_a_tube_too_wide_for_the_numbers_allows_nothing(certified, eps):
+    for found in (certified, certified.approximation.at(eps)):
+        assert "η < -" not in repr(found)
+    assert certified.at(eps).learning_rate == 0
+    tube = certified.approximation.tube
+    assert step_size(tube, eps).learning_rate == 0  # floats overflow: K = ∞
+
+
+def test_the_enclosure_ends_at_its_last_time(certified):
+    for t in (Fraction(-1, 2), Fraction(3, 2)):
+        with pytest.raises(BadInput, match="enclosed on"):
+            certified.enclosure.at(t)
+
+
+def test_the_enclosure_of_a_scalar_net_holds_its_closed_form():
+    # w₁ = w₂ and s = w₁ w₂: s' = 2 s (1 - s) from 1/4
+    found = certify_linear_net([[1]], ([["1/2"]], [["1/2"]]), t1="7/3", pieces=8)
+    for t in (Fraction(1, 3), Fraction(1), Fraction(7, 3)):
+        with working():
+            w1, w2 = found.enclosure.at(t)
+        grown = math.exp(2 * t)
+        s = grown / (grown + 3)
+        gap = abs(float(w1[0, 0].mid() * w2[0, 0].mid()) - s)
+        assert gap <= 3 * found.enclosure.error + 1e-15
