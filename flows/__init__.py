@@ -27,6 +27,7 @@ from flows.conserved import (
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
 from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
+from flows.dynamics import DerivedFlow as DerivedFlow
 from flows.dynamics import Dynamics as Dynamics
 from flows.dynamics import Flow as Flow
 from flows.dynamics import Part as Part

@@ -128,6 +128,21 @@ class Flow(Dynamics):
         return l_phi
 
 
+class DerivedFlow(Flow):
+    """A flow made of another one, on the same states: same position, same objective."""
+
+    flow: eqx.AbstractVar[Flow]
+
+    def position(self, y: State) -> Float[Array, " n"]:
+        """The parameters x within a state of the flow."""
+        return self.flow.position(y)
+
+    @property
+    def objective(self) -> Any:
+        """The flow's objective (None where it has none)."""
+        return getattr(self.flow, "objective", None)
+
+
 class Part(Flow):
     """One term of a split model, usually with a time-h map that is known exactly.
 

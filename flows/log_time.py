@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, State, parameter, require_range
+from flows.dynamics import DerivedFlow, Flow, State, parameter, require_range
 from flows.gradient import GradientFlow
 
 
-class LogTimeFlow(Flow):
+class LogTimeFlow(DerivedFlow):
     r"""A flow y' = v(t, y) on the clock s = log(t + c): dy/ds = e^s v(e^s - c, y).
 
     Made for losses with an exponential tail, on which |w| grows like log t: s = 60 is
@@ -51,15 +51,6 @@ class LogTimeFlow(Flow):
 
     def __check_init__(self):
         require_range("offset", self.offset)
-
-    @property
-    def objective(self) -> Any:
-        """The flow's objective, where it has one."""
-        return getattr(self.flow, "objective", None)
-
-    def position(self, y: State) -> Any:
-        """The parameters within a state of the flow."""
-        return self.flow.position(y)
 
     def time(self, s: Any) -> Any:
         """T = e^s - c."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
 from discretize.modified.one_step import axpy, check_terms, require_deterministic
-from flows import Flow, Scheme
+from flows import DerivedFlow, Flow, Scheme
 from flows.dynamics import parameter
 
 
-class StepLogarithm(Flow):
+class StepLogarithm(DerivedFlow):
     r"""The logarithm of a scheme's step, from p of its steps and no derivative.
 
     With Φ the step of size h and Δ the forward difference along y, Φ(y), Φ(Φ(y)), ...,
@@ -51,15 +51,6 @@ class StepLogarithm(Flow):
 
     def __check_init__(self):
         check_terms(self.terms)
-
-    def position(self, y):
-        """The parameters x within a state of the flow."""
-        return self.flow.position(y)
-
-    @property
-    def objective(self) -> Any:
-        """The flow's objective (None where it has none)."""
-        return getattr(self.flow, "objective", None)
 
     def vector_field(self, t, y):
         """(1/h) Σ_k ((-1)^{k+1}/k) Δ^k y, along p steps from (t, y)."""

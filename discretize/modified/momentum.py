@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 
 from discretize.modified.multistep import multistep_terms
 from discretize.modified.one_step import axpy, check_terms, series_at
-from flows import BadInput, Flow
+from flows import BadInput, DerivedFlow, Flow
 from flows.dynamics import parameter, require_range
 
 
-class ModifiedMomentumFlow(Flow):
+class ModifiedMomentumFlow(DerivedFlow):
     r"""The modified flow of a momentum method at step h, of p terms.
 
     With f the field of `flow` (-∇E on gradient flow) and velocity 0 at the start,
@@ -68,15 +68,6 @@ class ModifiedMomentumFlow(Flow):
         check_terms(self.terms)
         require_range("h", self.h)
         require_range("momentum", self.momentum, below=1.0)
-
-    def position(self, y):
-        """The parameters x within a state of the flow."""
-        return self.flow.position(y)
-
-    @property
-    def objective(self) -> Any:
-        """The flow's objective (None where it has none)."""
-        return getattr(self.flow, "objective", None)
 
     def vector_field(self, t, y):
         """Σ_j h^{j-1} F_j(t, y)."""

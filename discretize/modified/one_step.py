@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows import BadInput, Flow, Scheme
+from flows import BadInput, DerivedFlow, Flow, Scheme
 from flows.dynamics import parameter
 
 MAX_TERMS = 8
 Field = Callable[[Any, Any], Any]
 
 
-class ModifiedFlow(Flow):
+class ModifiedFlow(DerivedFlow):
     r"""The modified flow y' = f₁ + h f₂ + ... + h^{p-1} f_p of a scheme at step h.
 
     Its exact time-h map is the scheme's step up to O(h^{p+1}), so over a fixed time the
@@ -57,15 +57,6 @@ class ModifiedFlow(Flow):
 
     def __check_init__(self):
         check_terms(self.terms)
-
-    def position(self, y):
-        """The parameters x within a state of the flow."""
-        return self.flow.position(y)
-
-    @property
-    def objective(self) -> Any:
-        """The flow's objective (None where it has none)."""
-        return getattr(self.flow, "objective", None)
 
     def vector_field(self, t, y):
         """Σ_j h^{j-1} f_j(t, y)."""

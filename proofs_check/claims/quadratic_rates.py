@@ -19,15 +19,10 @@ from flows.problems import quadratic
 from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Source, claim
+from proofs_check.claims.quadratic_stability import POLYAK, heavy_ball, nesterov, sgd
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 
-POLYAK = Source(
-    title="Some methods of speeding up the convergence of iteration methods",
-    authors="Boris T. Polyak",
-    year=1964,
-    location="USSR Computational Mathematics and Mathematical Physics 4(5), 1-17",
-)
 LESSARD = Source(
     title="Analysis and Design of Optimization Algorithms via Integral Quadratic "
     "Constraints",
@@ -39,21 +34,6 @@ LESSARD = Source(
 KAPPA = 100.0
 THETA, SMALL, BEYOND = sympy.symbols("theta mu d", positive=True)
 """λ = μ + θ(L - μ); the roots of μ and of L - μ where those are what appears."""
-
-
-def sgd(eta):
-    """Gradient descent."""
-    return optax.sgd(eta)
-
-
-def heavy_ball(eta, beta):
-    """Heavy ball."""
-    return optax.sgd(eta, momentum=beta)
-
-
-def nesterov(eta, beta):
-    """Nesterov's momentum, as optax writes it."""
-    return optax.sgd(eta, momentum=beta, nesterov=True)
 
 
 def _coefficients(factory: Callable, hyper: dict[str, Any], curvature: Any) -> Any:
