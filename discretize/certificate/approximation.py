@@ -231,7 +231,7 @@ class Descent(NamedTuple):
     @property
     def slack(self) -> float:
         """How many times larger ε is than the largest distance (NaN without ε)."""
-        return math.nan if self.eps is None else float(self.eps / self.upper.max())
+        return math.nan if self.eps is None else self.eps / float(self.upper.max())
 
     def __repr__(self) -> str:
         eta, steps = float(self.learning_rate), len(self.upper) - 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from discretize import Euler, modified_terms
+from discretize import Euler, drift_adjusted, modified_terms
 from flows import Flow, GradientFlow, PrincipalFlow, PrincipalState, reference
 from flows.problems import quadratic, taylor_polynomial, wavy
 from flows.symbolic import equal_symbolically, exactly, symbols_like
@@ -312,3 +313,58 @@ def principal_corrected(ctx: Context) -> Evidence:
 def _(ctx: Context) -> Evidence:
     sizes = np.linalg.norm(_defects(1.0), axis=1)
     return decide.order(4, RATES, sizes, floor=1e-15)
+
+
+# The learning rate that its authors take from the drift.
+
+
+@claim(
+    "gradient_flow.drift-adjusted-rate",
+    title="At an eigenvector the drift-adjusted learning rate is 2/λ^p: for p = 1 the "
+    "edge of stability",
+    source=dataclasses.replace(ROSCA, location="drift-adjusted learning rates (DAL-p)"),
+    statement=r"h = \frac{2}{|\nabla^2 f\,\hat g|^p},\ \hat g = \nabla f/|\nabla f|,"
+    r"\quad \nabla^2 f\,\hat g = \lambda\hat g:\quad h = 2/\lambda^p;\quad"
+    r" p = 1:\ x - h\nabla f = -x\ \text{on } f = \tfrac\lambda2 x^2",
+    hypotheses=(
+        r"$x \ne 0$, $p = 1, 2$",
+        r"$\lambda > 1$: $2/\lambda^p$ is below the clip, here 5",
+    ),
+    grade="proved",
+)
+def drift_adjusted_rate(ctx: Context) -> Iterator[Evidence]:
+    """A step of the optimiser traced on a quadratic, both eigenvalues symbols."""
+    yield _drift_adjusted(1, 1)
+    yield _drift_adjusted(2, 2)
+
+
+def _drift_adjusted(power: int, claimed: int, wide: bool = True) -> Evidence:
+    import sympy
+
+    beyond, other, x0 = sympy.symbols("s nu x_0", positive=True)
+    lam = beyond + 1 if wide else sympy.Rational(1, 5)
+
+    def step(matrix, x):
+        f = dataclasses.replace(quadratic([1.0, 1.0]), matrix=matrix)
+        optimizer = drift_adjusted(float(power), clip=5.0)
+        moves, _ = optimizer.update(
+            f.gradient(x), optimizer.init(x), x, value_fn=f.value
+        )
+        return x + moves
+
+    matrix = np.array([lam, other], dtype=object)
+    end = exactly(step, matrix, np.array([x0, sympy.Integer(0)], dtype=object))
+    expected = np.array([x0 - 2 * lam * x0 / lam**claimed, 0], dtype=object)
+    return decide.identity(
+        equal_symbolically(end, expected), name=f"x - (2/λ^{claimed}) λx, p = {power}"
+    )
+
+
+@drift_adjusted_rate.control("p = 2 where p = 1 is claimed")
+def _(ctx: Context) -> Evidence:
+    return _drift_adjusted(2, 1)
+
+
+@drift_adjusted_rate.control("λ = 1/5, where the rate is clipped")
+def _(ctx: Context) -> Evidence:
+    return _drift_adjusted(1, 1, wide=False)

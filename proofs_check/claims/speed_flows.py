@@ -118,7 +118,9 @@ ADDED_ROUNDINGS = 400 * 4 * np.finfo(float).eps / 0.1
 @claim(
     "gradient_flow.normalised-hovers",
     title="Normalised gradient descent ends oscillating with amplitude η/2 to η",
-    source=CORTES,
+    source=dataclasses.replace(
+        CORTES, location="the flow; what its descent does is derived here"
+    ),
     statement=r"f = \tfrac\lambda2|x|^2:\quad |x_{k+1}| = \bigl||x_k| - \eta\bigr|,"
     r"\quad \tfrac12\eta \le \max(|x_k|, |x_{k+1}|) \le \eta\ \text{in the end}",
     hypotheses=(r"isotropic quadratic", r"$\epsilon = 0$"),
