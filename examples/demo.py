@@ -4,6 +4,7 @@ Run by `make demo`. Exit status 0 when all claims hold.
 """
 
 import argparse
+import os
 import pathlib
 import time
 
@@ -41,7 +42,9 @@ def main() -> int:
     prepare_process()
     report = out / "report"
     record = out / "claims.json"
-    status = proofs_check(["run", "--report", str(report), "--json", str(record)])
+    jobs = str(min(2, os.cpu_count() or 1))
+    files = ["--report", str(report), "--json", str(record)]
+    status = proofs_check(["run", "--jobs", jobs, *files])
     picture = out / "digits.png"
     digits_picture(picture)
     seconds = time.perf_counter() - started

@@ -117,9 +117,10 @@ def _saddle(ctx: Context, m: float, eps: float, rate: Fraction) -> Evidence:
     times, low, norm = np.array([0.0, 3.0]), np.full(1, m), np.full(1, 3.0)
     tube = Tube(times, low, norm, rest, rest, rest, 0.0)
     allowed = step_size(tube, eps, 1e-3).learning_rate
-    steps = int(3 / rate) if rate < allowed else 0  # nothing is claimed beyond it
-    value = float((1 + rate) ** steps / 1000)
+    value = float((1 + rate) ** int(3 / rate) / 1000)
     found = decide.enclosure(np.nextafter(value, 0), np.nextafter(value, 1))
+    if rate >= allowed:
+        found = dataclasses.replace(found, obstacle="the theorem refuses this step")
     note = f"saddle, m = {m:g}: η = {float(rate):g} < {allowed:.3g}"
     return decide.upper_bound(eps, found, delta=ctx.delta, note=note)
 
