@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -179,11 +180,16 @@ def predicted_limit(norm: float, rate: float, scale: float = SCALE) -> float:
 
 
 def _limit(
-    ctx: Context, norm: float, over: float, relation: Any, scale: float = SCALE
+    ctx: Context,
+    norm: float,
+    over: float,
+    relation: Any,
+    scale: float = SCALE,
+    rate: float = 1.0,
 ) -> Evidence:
     """|x(T) - x*| over a number, at a T when all but rounding has converged."""
     problem = regression()
-    flow = WeightNormalisedFlow(problem.objective, 1.0)
+    flow = WeightNormalisedFlow(problem.objective, rate)
 
     def measure():
         start, ends = problem.start(scale, norm), []
@@ -192,9 +198,13 @@ def _limit(
             ends.append(problem.distance(flow.position(y)))
         return ends
 
-    ends = ctx.compiled(("limit", norm, scale), measure)
+    ends = ctx.compiled(("limit", norm, scale, rate), measure)
     ladder = decide.ladder(np.array(ends) / over, condition=ROUNDING)
-    return ctx.equal(ladder, relation, note="8 rows, 20 weights, T = 100")
+    return ctx.equal(
+        ladder,
+        relation,
+        note=f"8 rows, 20 weights, T = 100, |w| = {norm:g}, c_s = {rate:g}",
+    )
 
 
 @claim(
@@ -210,9 +220,10 @@ def _limit(
     delta=1e-6,
     unit="distance over its prediction",
 )
-def limit(ctx: Context) -> Evidence:
+def limit(ctx: Context) -> Iterator[Evidence]:
     """The flow's end against the root of one scalar equation."""
-    return _limit(ctx, 1.0, predicted_limit(1.0, 1.0), 1.0)
+    for norm, rate in ((1.0, 1.0), (1.2, 1.5)):
+        yield _limit(ctx, norm, predicted_limit(norm, rate), 1.0, rate=rate)
 
 
 @limit.control(
