@@ -20,7 +20,7 @@ BARRETT = Source(
     authors="David G. T. Barrett and Benoit Dherin",
     year=2021,
     arxiv="2009.11162",
-    location="Theorem 3.1 (second order); higher terms by the same recursion",
+    location="the second-order term; higher terms by the same recursion",
 )
 
 

@@ -117,7 +117,7 @@ def step_drift(ctx: Context) -> Evidence:
     )
 
 
-def _drifts(ctx: Context, momentum: float | None = None):
+def _drifts(ctx: Context):
     net, x = linear_net()
     rates = 0.02 * 0.5 ** np.arange(ctx.choose(5, 7))
 
@@ -125,7 +125,7 @@ def _drifts(ctx: Context, momentum: float | None = None):
         ends = []
         for eta in rates:
             run = iterate(
-                OptaxStep(functools.partial(_sgd, momentum=momentum), eta),
+                OptaxStep(optax.sgd, eta),
                 Training(net),
                 x,
                 h=eta,
@@ -135,13 +135,9 @@ def _drifts(ctx: Context, momentum: float | None = None):
             ends.append(drift(lambda y: balancedness(net.params(y)), run, of="state"))
         return np.array([e[-1] for e in ends])
 
-    drifts = ctx.compiled(("drifts", momentum, len(rates)), measure)
+    drifts = ctx.compiled(("drifts", len(rates)), measure)
     integral = ctx.compiled("integral", lambda: gradient_imbalance(net, x, 2.0))
     return rates, drifts, float(np.linalg.norm(integral))
-
-
-def _sgd(rate, momentum):
-    return optax.sgd(rate, momentum=momentum)
 
 
 def gradient_imbalance(net, x, t1: float) -> np.ndarray:

@@ -228,44 +228,6 @@ def _(ctx: Context) -> Evidence:
 # What holds for every loss.
 
 
-@claim(
-    "gradient_flow.acceleration",
-    title="Gradient flow accelerates by half the gradient of |∇f|²",
-    source=ELEMENTARY,
-    statement=r"\ddot x = \nabla^2 f\,\nabla f = \tfrac12 \nabla |\nabla f|^2",
-    hypotheses=(r"$f$ twice continuously differentiable",),
-    grade="proved",
-)
-def acceleration(ctx: Context) -> Evidence:
-    """L L x for a generic quartic in two variables, its coefficients symbols."""
-    return _acceleration(1)
-
-
-def _acceleration(factor: Any) -> Evidence:
-    f, x = symbols_like(taylor_polynomial(2, 4)), symbol_vector("x", 2)
-
-    def second(f, x):
-        flow = GradientFlow(f)
-        rates = [
-            flow.generator(flow.generator(lambda t, x, i=i: x[i]))(0.0, x)
-            for i in range(2)
-        ]
-        return jnp.stack(rates)
-
-    value = exactly(lambda f, x: f.value(x), f, x)
-    square: Any = sum(value.diff(v) ** 2 for v in x)
-    claimed = np.array([factor * square.diff(v) / 2 for v in x], dtype=object)
-    found = equal_symbolically(exactly(second, f, x), claimed)
-    return decide.identity(found, name="x'' - ½ ∇|∇f|² = 0")
-
-
-@acceleration.control("coefficient 1/2 multiplied by 1 + 1/1000")
-def _(ctx: Context) -> Evidence:
-    import sympy
-
-    return _acceleration(1 + sympy.Rational(1, 1000))
-
-
 LANDSCAPES: dict[str, tuple[Any, list[float]]] = {
     "Rosenbrock's valley": (rosenbrock(2, 10.0), [-0.5, 1.0]),
     "double well": (double_well(), [0.05]),

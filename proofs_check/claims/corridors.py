@@ -58,7 +58,7 @@ def _is_zero(found, name: str) -> Evidence:
 
 
 @claim(
-    "gradient_flow.corridor-acceleration",
+    "gradient_flow.acceleration",
     title="Gradient flow accelerates by Hg = ½ ∇|g|²: it coasts where |g| is constant",
     source=CORRIDORS,
     statement=r"\ddot\theta = \nabla^2 f\,\nabla f = \tfrac12\nabla|\nabla f|^2",

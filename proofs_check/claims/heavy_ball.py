@@ -83,6 +83,21 @@ def _(ctx: Context) -> Evidence:
     return _ladder(ctx, row=row, flow_start=slipped)
 
 
+def _unregularised(objective, hyper):
+    """The flow of f/(1-β) alone: the field without its term in η."""
+    flow = HEAVY_BALL.dynamics(objective, hyper)
+    return dataclasses.replace(flow, learning_rate=0.0)
+
+
+@heavy_ball_slip.control("the slip without the regulariser", expected=1.0)
+def _(ctx: Context) -> Evidence:
+    def slipped(flow, hyper, x):
+        return HEAVY_BALL.start(flow, hyper, x)
+
+    row = dataclasses.replace(HEAVY_BALL, dynamics=_unregularised)
+    return _ladder(ctx, row=row, flow_start=slipped)
+
+
 @claim(
     "gradient_flow.heavy-ball-rate",
     title="On a quadratic the modified flow has heavy ball's slow root",
