@@ -209,7 +209,7 @@ class Pairing:
         """
         try:
             return self.row.dynamics(objective, self.hyper)
-        except TypeError:
+        except (TypeError, BadInput):
             if self.schedule is None:
                 raise
             raise BadInput(

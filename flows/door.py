@@ -53,9 +53,13 @@ def require_state(dynamics: Dynamics, y: Any) -> None:
     An objective of fewer variables would read the first entries and leave the rest.
 
     Raises:
-        BadInput: another shape, no float in it, or a model without a usable objective.
+        BadInput: another shape, no float in it, a point outside the model's domain, or
+            a model without a usable objective.
     """
     name = type(dynamics).__name__
+    inside = getattr(dynamics, "require_inside", None)
+    if inside is not None:
+        inside(y)
     objective = getattr(dynamics, "objective", None)
     if objective is None or type(dynamics).position is not Dynamics.position:
         return

@@ -92,6 +92,8 @@ class _Logarithmic(Potential):
         """
         if is_traced(x) or np.asarray(x).dtype == object:
             return
+        if not np.issubdtype(np.asarray(x).dtype, np.floating):
+            raise BadInput(f"a point is a vector of floats; got {x!r:.60}.")
         if not np.all(np.asarray(x) > 0):
             raise BadInput(
                 "the entropy lives on the positive orthant: all entries > 0; got a "
@@ -141,13 +143,14 @@ class SimplexEntropy(_Logarithmic):
         """Refuse what is no strictly positive probability vector.
 
         Raises:
-            BadInput: an entry <= 0, or a sum off 1 by more than rounding.
+            BadInput: an entry <= 0, or a sum off 1 by more than the root of the
+                machine epsilon (the end of a long run may be a start again).
         """
         super().require_inside(x)
         if is_traced(x) or np.asarray(x).dtype == object:
             return
         x = np.asarray(x)
-        if abs(x.sum() - 1) > 10 * x.size * np.finfo(x.dtype).eps:
+        if abs(x.sum() - 1) > np.sqrt(np.finfo(x.dtype).eps):
             raise BadInput(f"a point of the simplex sums to 1; got {x.sum():.12g}.")
 
 
@@ -179,6 +182,14 @@ class MirrorFlow(Flow):
 
     def __check_init__(self):
         _require_potential(self.potential)
+
+    def require_inside(self, y: Any) -> None:
+        """Refuse a start outside the domain of Φ, which `solve` and `iterate` ask.
+
+        Raises:
+            BadInput: with the domain.
+        """
+        self.potential.require_inside(y)
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-∇²Φ(y)⁻¹ ∇f(y)."""
@@ -224,7 +235,7 @@ class DualMirrorFlow(Flow):
             BadInput: x is outside the domain of Φ.
         """
         self.potential.require_inside(x)
-        return self.potential.gradient(x)
+        return self.potential.gradient(jnp.asarray(x))
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-∇f(∇Φ*(z))."""

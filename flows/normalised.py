@@ -207,7 +207,13 @@ class _GradientEntry(eqx.Module):
 
     def __call__(self, t, y, args, **unused):
         del t, unused
-        return args.objective.gradient(args.position(y))[self.coordinate]
+        g = args.objective.gradient(args.position(y))
+        if self.coordinate >= g.shape[0]:  # jax would read the last entry
+            raise BadInput(
+                f"coordinate is below {g.shape[0]}, the number of parameters; got "
+                f"{self.coordinate}."
+            )
+        return g[self.coordinate]
 
 
 def _located(condition: Any) -> diffrax.Event:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.door import require_instance
 from flows.dynamics import Flow, parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Facts, Objective
@@ -54,6 +55,12 @@ class PreconditionedFlow(Flow):
         """-P(t, y)⁻¹ ∇f(y)."""
         p: Any = self.preconditioner
         p = p(t, y) if callable(p) else p
+        n = y.shape[0]
+        if np.shape(p) not in ((n,), (n, n)):
+            raise BadInput(
+                f"P(t, x) is a diagonal of shape [{n}] or a matrix of shape "
+                f"[{n}, {n}], as an array; got shape {np.shape(p)}."
+            )
         return -_solved(p, self.objective.gradient(y))
 
 
@@ -115,7 +122,13 @@ def newton_flow(objective: Objective) -> PreconditionedFlow:
 
     Returns:
         A `PreconditionedFlow` with P = ∇²f.
+
+    Raises:
+        BadInput: no objective.
     """
+    require_instance(
+        objective, Objective, "newton_flow takes an objective, such as flows.from_loss"
+    )
     return PreconditionedFlow(objective, Hessian(objective))
 
 
@@ -134,11 +147,21 @@ class SquareLoss(Objective):
     n: int = eqx.field(static=True)
 
     def __check_init__(self):
+        whole = isinstance(self.n, int | np.integer) and self.n >= 1
+        if not callable(self.outputs) or not whole:
+            raise BadInput(
+                "a square loss is SquareLoss(outputs, targets, n): a function, a "
+                f"vector and the number n >= 1 of parameters; got {self.outputs!r:.40} "
+                f"and n = {self.n!r:.40}."
+            )
         if np.ndim(self.targets) != 1:
             raise BadInput(
                 f"targets are a vector of outputs; got shape {np.shape(self.targets)}."
             )
-        made = jax.eval_shape(self.outputs, jnp.zeros(self.n))
+        try:
+            made = jax.eval_shape(self.outputs, jnp.zeros(self.n))
+        except (TypeError, ValueError, LookupError) as error:
+            raise BadInput(f"outputs fails on {self.n} parameters: {error}") from error
         if getattr(made, "shape", None) != np.shape(self.targets):
             raise BadInput(
                 f"outputs maps {self.n} parameters to a vector of shape "

@@ -303,6 +303,13 @@ def _check_field(flow, y, out) -> None:
             f"{type(flow).__name__} maps a state like {eqx.tree_pformat(y)} to a "
             f"tangent like {eqx.tree_pformat(out)}: start with a state of the model."
         )
+    for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(moving), strict=True):
+        kind = jnp.asarray(a).dtype
+        if jnp.issubdtype(kind, jnp.inexact) and not np.can_cast(kind, b.dtype):
+            raise BadInput(
+                f"{type(flow).__name__} computes in {kind} and starts in {b.dtype}: "
+                "give the start, the parameters and the data in one precision."
+            )
 
 
 def _segments(flow, y0, t0, t1, dt0, arguments, what, throw) -> Trajectory:

@@ -120,3 +120,11 @@ def test_relations_read_well():
         assert row.source
         assert row.conventions
         assert isinstance(row.flow_order, Order)
+
+
+def test_a_schedule_is_refused_by_name_where_the_flow_knows_the_rate():
+    from discretize import sgd_modified
+
+    pairing = sgd_modified(2)(learning_rate=lambda k: 0.1 / (k + 1))
+    with pytest.raises(BadInput, match="schedule gives no one flow"):
+        pairing.dynamics(wavy())

@@ -108,6 +108,23 @@ def test_points_outside_the_domain_are_refused(potential, x, word):
         flow.start(jnp.asarray(x))
 
 
+def test_starts_outside_the_domain_are_refused_and_ends_start_again():
+    from discretize import Euler
+
+    f, half = quadratic([1.0, 3.0]), MirrorFlow(quadratic([1.0, 3.0]), Entropy())
+    with pytest.raises(BadInput, match="> 0"):
+        solve(half, jnp.array([-0.3, 1.3]), 0.0, 0.5)
+    with pytest.raises(BadInput, match="> 0"):
+        iterate(Euler(), half, jnp.array([-0.3, 1.3]), h=0.1, steps=2)
+    simplex = MirrorFlow(f, SimplexEntropy())
+    with pytest.raises(BadInput, match="sums to 1"):
+        solve(simplex, jnp.array([0.3, 0.8]), 0.0, 0.5)
+    first = solve(simplex, jnp.array([0.3, 0.7]), 0.0, 0.5)
+    second = solve(simplex, first.states[-1], 0.5, 1.0)
+    whole = solve(simplex, jnp.array([0.3, 0.7]), 0.0, 1.0)
+    np.testing.assert_allclose(second.states[-1], whole.states[-1], atol=1e-7)
+
+
 def test_a_class_is_no_potential():
     with pytest.raises(BadInput, match="SimplexEntropy"):
         _require_potential(SimplexEntropy)

@@ -202,3 +202,9 @@ def test_a_separable_path_in_closed_form():
 def test_bad_input_is_refused(call, word):
     with pytest.raises(BadInput, match=word):
         call()
+
+
+def test_an_event_on_a_coordinate_that_is_not_there_is_refused():
+    with pytest.raises(BadInput, match="below 2"):
+        flow = SignFlow(quadratic([1.0, 2.0]))
+        solve(flow, jnp.ones(2), 0.0, 0.5, event=gradient_sign_change(2))

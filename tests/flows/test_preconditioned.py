@@ -149,3 +149,32 @@ def test_square_losses_of_the_wrong_shape_are_refused():
         SquareLoss(outputs, [0.0, 1.0], 6)
     with pytest.raises(BadInput, match="no data"):
         SquareLoss(outputs, [0.4, 0.2, -0.3], 6).value(SIX, jnp.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: SquareLoss(outputs, [1.0], -2), "n >= 1"),
+        (lambda: SquareLoss(lambda x: x @ jnp.ones(3), [1.0], 2), "fails on 2"),
+    ],
+)
+def test_bad_pieces_are_refused(call, word):
+    with pytest.raises(BadInput, match=word):
+        call()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3,), ()])
+def test_a_metric_of_another_shape_is_refused(shape):
+    flow = PreconditionedFlow(quadratic([1.0, 3.0]), lambda t, x: jnp.ones(shape))
+    with pytest.raises(BadInput, match="diagonal of shape"):
+        solve(flow, jnp.ones(2), 0.0, 0.5)
+
+
+def test_a_start_in_another_precision_is_refused():
+    flow = GradientFlow(quadratic([1.0, 3.0]))
+    start = jnp.ones(2, jnp.float32)
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        pytest.raises(BadInput, match="one precision"),
+    ):
+        solve(flow, start, 0.0, 0.5)
