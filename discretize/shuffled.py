@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from flows import BadInput, Draw, Facts, Flow, Objective, Scheme, Step
 from flows.dynamics import parameter, require_range
+from flows.types import is_traced
 
 MAX_ORDERINGS = 5040
 
@@ -46,7 +47,32 @@ def as_batches(value: Any) -> Any:
             "batches are row indices of shape [m, b] (see `partition`); got "
             f"{array.dtype} of shape {array.shape}."
         )
+    if not is_traced(array) and (
+        np.min(array) < 0 or np.unique(array).size != array.size
+    ):
+        raise BadInput("batches hold row indices >= 0, each row once.")
     return jnp.asarray(array)
+
+
+def require_rows(objective: Any, batches: Any) -> None:
+    """Refuse batches that are not the objective's rows, where it says how many.
+
+    Raises:
+        BadInput: rows left out or beyond the last, which jax would clip in silence.
+    """
+    if isinstance(objective, FiniteSum):
+        rows: int | None = len(objective.losses)
+    else:
+        data = getattr(objective, "data", None)
+        rows = None if data is None else data.rows
+    if rows is None or is_traced(batches):
+        return
+    found, last = batches.size, int(np.max(batches))
+    if found != rows or last != rows - 1:
+        raise BadInput(
+            f"batches cover all {rows} rows of the objective, each once; got {found} "
+            f"rows up to {last}."
+        )
 
 
 class FiniteSum(Objective):
@@ -113,7 +139,8 @@ class ShuffledFlow(Flow):
         learning_rate: η (time).
 
     Raises:
-        BadInput: batches of another shape, a learning rate out of range.
+        BadInput: batches of another shape, rows left out, repeated or not there, a
+            learning rate out of range.
     """
 
     equation: ClassVar[str] = (
@@ -127,6 +154,7 @@ class ShuffledFlow(Flow):
 
     def __check_init__(self):
         require_range("learning_rate", self.learning_rate)
+        require_rows(self.objective, self.batches)
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """-(1/m) Σ_i (∇f_i + (η/2) ∇²f_i ∇f_i)."""

@@ -47,6 +47,32 @@ def require_number(name: str, value: Any, *, positive: bool = False) -> None:
         raise BadInput(f"{name} is {wanted}; got {value!r:.60}.")
 
 
+def require_whole(
+    name: str, value: Any, lowest: int = 1, highest: int | None = None
+) -> None:
+    """Refuse what is no whole number from `lowest` to `highest`.
+
+    Raises:
+        BadInput: with the name, the range and the value.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and lowest <= value and (highest is None or value <= highest)):
+        wanted = f">= {lowest}" if highest is None else f"from {lowest} to {highest}"
+        raise BadInput(f"{name} is a whole number {wanted}; got {value!r:.60}.")
+
+
+def as_floats(name: str, value: Any) -> np.ndarray:
+    """The value as a numpy array of floats.
+
+    Raises:
+        BadInput: text, ragged rows, or anything else that is no array of numbers.
+    """
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} is an array of real numbers: {error}") from None
+
+
 def require_state(dynamics: Dynamics, y: Any) -> None:
     """Refuse a state whose position is no vector of the objective's length.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flows.door import require_instance
 from flows.dynamics import DerivedFlow, Flow, State, parameter, require_range
 from flows.gradient import GradientFlow
 
@@ -51,13 +52,14 @@ class LogTimeFlow(DerivedFlow):
 
     def __check_init__(self):
         require_range("offset", self.offset)
+        require_instance(self.flow, Flow, "flow is a Flow, such as GradientFlow(f)")
 
     def time(self, s: Any) -> Any:
-        """T = e^s - c."""
+        """The time t = e^s - c."""
         return jnp.exp(s) - self.offset
 
     def clock(self, t: Any) -> Any:
-        """S = log(t + c)."""
+        """The clock s = log(t + c)."""
         return jnp.log(t + self.offset)
 
     def vector_field(self, t, y: State) -> State:

@@ -113,9 +113,10 @@ class PolyakFlow(Flow):
     r"""The flow of Polyak's step (corridor learning rate), θ' = -(f - f*) ∇f/|∇f|².
 
     In full, θ' = -min((f - f*)/(|∇f|² + ε), limit) ∇f. With ε = 0 and no limit,
-    f(t) - f* = (f(0) - f*) e^{-t} exactly, for every loss, as long as ∇f ≠ 0. State:
-    the position, shape [n]. Time has no unit: gradient descent with Polyak's step,
-    which is optax.polyak_sgd without its limit, is explicit Euler with h = 1.
+    f(t) - f* = (f(0) - f*) e^{-t} exactly, for every loss, as long as ∇f ≠ 0 (from
+    below f* it climbs). State: the position, shape [n]. Time has no unit: gradient
+    descent with Polyak's step, which is optax.polyak_sgd without its limit, is explicit
+    Euler with h = 1.
 
     Where |∇f|² + ε <= guard the field is 0. Beside a critical point that is not the
     minimum (f > f*) the speed (f - f*)/|∇f| has no bound, the flow gets there in the

@@ -74,10 +74,9 @@ def _require_metric(p: Any, n: Any) -> None:
     if is_traced(p) or np.asarray(p).dtype == object:
         return
     p = np.asarray(p)
-    good = bool(np.all(np.isfinite(p)))
-    if good and p.ndim == 2:
-        good = np.array_equal(p, p.T)
-    lowest = np.min(np.linalg.eigvalsh(p) if p.ndim == 2 else p) if good else np.nan
+    if not np.all(np.isfinite(p)) or (p.ndim == 2 and not np.array_equal(p, p.T)):
+        raise BadInput("a constant P is finite and symmetric; got one that is not.")
+    lowest = np.min(np.linalg.eigvalsh(p) if p.ndim == 2 else p)
     if not lowest > 0:
         raise BadInput(
             "a constant P is symmetric and positive definite; got one that is not "

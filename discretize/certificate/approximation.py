@@ -32,7 +32,7 @@ from discretize.certificate.theorem import (
     step_size,
 )
 from flows import BadInput, GradientFlow, Objective, require_float64, solve
-from flows.door import require_number
+from flows.door import require_instance, require_number, require_whole
 
 Grade = Literal["estimate", "certified"]
 
@@ -145,9 +145,11 @@ def approximation(
         PrecisionError: float64 is off.
     """
     require_float64("a step size from the curvature")
+    require_instance(
+        objective, Objective, "an objective comes first, as from_loss(loss, params)"
+    )
     require_number("t1", t1, positive=True)
-    if cells < 2:
-        raise BadInput(f"at least 2 cells; got {cells}.")
+    require_whole("cells", cells, 2)
     x = objective.ravel(params)
     start = x if flow_start is None else objective.ravel(flow_start)
     times = np.linspace(0.0, float(t1), cells + 1)
@@ -319,16 +321,18 @@ def certify_linear_net(
         BadInput: floats, shapes that do not fit, too few pieces, or python-flint is
             missing.
     """
-    if pieces < 1 or cells < 1:
-        raise BadInput(f"pieces and cells are at least 1; got {pieces} and {cells}.")
+    require_whole("pieces", pieces)
+    require_whole("cells", cells)
+    if not isinstance(factors, tuple | list) or len(factors) != 2:
+        raise BadInput(f"factors are the pair (W₁, W₂); got {factors!r:.60}.")
     net = RationalNet(rational_matrix(target), *(rational_matrix(w) for w in factors))
     time = rational(t1)
     shapes = [(len(m), len(m[0])) for m in (net.second, net.first, net.target)]
     (d2, inner), (d1, d0), wanted = shapes
-    if inner != d1 or wanted != (d2, d0) or time <= 0:
-        raise BadInput(
-            f"W₂ W₁ - Φ needs fitting shapes, and T > 0; got {shapes} and {time}."
-        )
+    if inner != d1 or wanted != (d2, d0):
+        raise BadInput(f"W₂ W₁ - Φ needs fitting shapes; got {shapes}.")
+    if time <= 0:
+        raise BadInput(f"t1 is a time T > 0; got {t1}.")
     with working():
         found = enclose(net, time, pieces, cells)
     approximate = _found("certified", found.tube, float(time), 0.0, eps)

@@ -150,7 +150,8 @@ def rational_matrix(rows: Any) -> list[list[Fraction]]:
         BadInput: floats, or rows of different lengths.
     """
     given = rows.tolist() if hasattr(rows, "tolist") else rows
-    if not isinstance(given, Sequence) or not given or isinstance(given, str):
+    text = isinstance(given, str) or any(isinstance(row, str) for row in given)
+    if not isinstance(given, Sequence) or not given or text:
         raise BadInput("an exact matrix is a sequence of rows of rationals.")
     out = [[rational(value) for value in row] for row in given]
     if len({len(row) for row in out}) != 1 or not out[0]:

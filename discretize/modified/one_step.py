@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows import BadInput, DerivedFlow, Flow, Scheme
+from flows.door import require_whole
 from flows.dynamics import parameter
 
 MAX_TERMS = 8
@@ -98,8 +99,7 @@ def series_at(fields: list[Field], h: Any, t: Any, y: Any) -> Any:
 
 def check_terms(terms: Any) -> None:
     """Refuse a number of terms that is not a whole number from 1 to 8."""
-    if not isinstance(terms, int) or not 1 <= terms <= MAX_TERMS:
-        raise BadInput(f"terms is a whole number from 1 to {MAX_TERMS}; got {terms!r}.")
+    require_whole("terms", terms, 1, MAX_TERMS)
 
 
 @eqx.filter_jit

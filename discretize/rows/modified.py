@@ -14,7 +14,8 @@ from discretize.optimizers.reshuffled import reshuffled_sgd
 from discretize.rows.common import at_zero, position, rate
 from discretize.schemes import Euler
 from discretize.shuffled import MeanEpoch, ShuffledFlow, as_batches
-from flows import BadInput, GradientFlow
+from flows import GradientFlow
+from flows.door import require_whole
 
 BARRETT = "Barrett and Dherin, arXiv 2009.11162"
 
@@ -23,7 +24,6 @@ def _sgd(hyper):
     return optax.sgd(hyper["learning_rate"])
 
 
-@functools.cache
 def sgd_modified(terms: int) -> Correspondence:
     """Gradient descent beside its modified flow of p terms, of order p.
 
@@ -39,7 +39,11 @@ def sgd_modified(terms: int) -> Correspondence:
         BadInput: `terms` out of range.
     """
     check_terms(terms)
+    return _sgd_modified(int(terms))
 
+
+@functools.cache
+def _sgd_modified(terms: int) -> Correspondence:
     def dynamics(objective, hyper):
         flow = GradientFlow(objective)
         return ModifiedFlow(flow, Euler(), hyper["learning_rate"], terms)
@@ -68,7 +72,6 @@ SGD_MODIFIED = tuple(sgd_modified(p) for p in range(1, 6))
 """Gradient descent beside its modified flow of p = 1, ..., 5 terms, of order p."""
 
 
-@functools.cache
 def momentum_modified(terms: int, nesterov: bool = False) -> Correspondence:
     """A momentum method beside its modified flow of p terms, of order p.
 
@@ -82,9 +85,12 @@ def momentum_modified(terms: int, nesterov: bool = False) -> Correspondence:
     Raises:
         BadInput: `terms` out of range.
     """
-    if terms not in (1, 2, 3):
-        raise BadInput(f"terms is 1, 2 or 3 for a momentum method; got {terms!r}.")
+    require_whole("terms (of a momentum method)", terms, 1, 3)
+    return _momentum_modified(int(terms), bool(nesterov))
 
+
+@functools.cache
+def _momentum_modified(terms: int, nesterov: bool) -> Correspondence:
     def dynamics(objective, hyper):
         return ModifiedMomentumFlow(
             GradientFlow(objective),

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.door import require_whole
 from flows.errors import BadInput
 from flows.objective import LossObjective, from_loss
 
@@ -126,8 +127,11 @@ def digits_mlp(
         known = sorted(ACTIVATIONS)
         raise BadInput(f"activation is one of {known}; got {activation!r}.")
     hidden = (hidden,) if isinstance(hidden, int | np.integer) else tuple(hidden)
-    if not (1 <= rows <= 1797 and hidden and min(hidden) >= 1):
-        raise BadInput(f"1 <= rows <= 1797 and widths >= 1; got {rows} and {hidden}.")
+    require_whole("rows", rows, 1, 1797)
+    for width in hidden:
+        require_whole("each width", width)
+    if not hidden:
+        raise BadInput("hidden has at least one width; got none.")
     images, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
     widths = (64, *hidden, 10)

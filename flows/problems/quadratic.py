@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.door import as_floats
 from flows.errors import BadInput
 from flows.objective import Fact, Facts, stated
 from flows.problems.closed_form import SolvedObjective, require_position, require_time
@@ -45,7 +46,7 @@ class Quadratic(SolvedObjective):
         return 0.5 * jnp.sum(self._from_centre(x) * self.gradient(x, batch))
 
     def gradient_flow_map(self, t: Scalar, x0: Float[Array, " n"]) -> Any:
-        """C + e^{-At} (x0 - c), by the eigenvalues of A.
+        """The point c + e^{-At} (x0 - c), by the eigenvalues of A.
 
         Derivatives in A fail where eigenvalues of a full matrix coincide.
         """
@@ -79,13 +80,13 @@ def quadratic(matrix: Any, centre: Any = None, rotation: int | None = None) -> A
         BadInput: a matrix that is not symmetric, or not finite; a centre of another
             shape.
     """
-    a = np.asarray(matrix, float)
+    a = as_floats("a spectrum or matrix", matrix)
     square = a.ndim == 2 and a.shape[0] == a.shape[1] and np.array_equal(a, a.T)
     if not ((a.ndim == 1 or square) and a.size and np.all(np.isfinite(a))):
         raise BadInput("a spectrum of shape [n] or a symmetric matrix of shape [n, n].")
     eigenvalues = np.sort(a) if a.ndim == 1 else np.linalg.eigvalsh(a)
     n = len(eigenvalues)
-    c = None if centre is None else np.asarray(centre, float)
+    c = None if centre is None else as_floats("a centre", centre)
     if c is not None and not (c.shape == (n,) and np.all(np.isfinite(c))):
         raise BadInput(f"a centre is a finite vector of shape [{n}]; got {centre!r}.")
     if rotation is not None:

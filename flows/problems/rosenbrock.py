@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.door import require_whole
 from flows.dynamics import parameter, require_range
-from flows.errors import BadInput
 from flows.objective import Fact, Facts, Objective, stated
 from flows.problems.closed_form import require_position
 from flows.types import Scalar
@@ -54,8 +54,7 @@ def rosenbrock(n: int = 2, steepness: Scalar = 100.0) -> Rosenbrock:
     Raises:
         BadInput: n < 2, or a steepness below 0.
     """
-    if n < 2:
-        raise BadInput(f"Rosenbrock's valley has n >= 2 variables; got {n}.")
+    require_whole("n", n, 2)
     require_range("steepness", steepness)
     by = "a sum of squares, all 0 there"
     facts = Facts(minimiser=Fact(np.ones(n), by), minimum=Fact(0.0, by))

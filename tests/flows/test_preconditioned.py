@@ -99,7 +99,7 @@ def test_a_singular_hessian_is_an_error_and_no_nan():
     ],
 )
 def test_no_metric_is_refused(p):
-    with pytest.raises(BadInput, match=r"definite|diagonal"):
+    with pytest.raises(BadInput, match=r"definite|diagonal|finite and symmetric"):
         PreconditionedFlow(quadratic(spd(0)), p)
 
 
