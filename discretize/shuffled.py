@@ -47,10 +47,11 @@ def as_batches(value: Any) -> Any:
             "batches are row indices of shape [m, b] (see `partition`); got "
             f"{array.dtype} of shape {array.shape}."
         )
-    if not is_traced(array) and (
-        np.min(array) < 0 or np.unique(array).size != array.size
-    ):
-        raise BadInput("batches hold row indices >= 0, each row once.")
+    if not is_traced(array):
+        # As numpy's: inside a jitted function jax's own operations would be traced.
+        rows = np.asarray(array)
+        if rows.min() < 0 or np.unique(rows).size != rows.size:
+            raise BadInput("batches hold row indices >= 0, each row once.")
     return jnp.asarray(array)
 
 
@@ -67,7 +68,7 @@ def require_rows(objective: Any, batches: Any) -> None:
         rows = None if data is None else data.rows
     if rows is None or is_traced(batches):
         return
-    found, last = batches.size, int(np.max(batches))
+    found, last = batches.size, int(np.asarray(batches).max())
     if found != rows or last != rows - 1:
         raise BadInput(
             f"batches cover all {rows} rows of the objective, each once; got {found} "
