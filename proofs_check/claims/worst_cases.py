@@ -155,7 +155,11 @@ def _gradient_flow(ctx: Context, weight: str, t: float, about: str = "") -> Evid
     source=MOUCER,
     statement=r"\max_{f,\,x:\,V\le 1} \dot V = 0,\qquad V = t\,(f-f_*) +"
     r" \tfrac12|x-x_*|^2",
-    hypotheses=(r"$f$ convex", r"factor 1 before $t(f-f_*)$"),
+    hypotheses=(
+        r"$f$ convex",
+        r"factor 1 before $t(f-f_*)$",
+        r"$t = 5/2$ (in full also $0.1, 1, 40$); all times: see the Lyapunov claim",
+    ),
     relation=Equal(0.0, scale=1.0),
     grade="measured",
     delta=1e-6,
@@ -198,7 +202,10 @@ def _accelerated(ctx: Context, friction: float, t: float) -> Evidence:
     statement=r"\max_{f,\,x,\,\dot x:\,V\le 1}\dot V ="
     r" \max\bigl(0, \tfrac{3-r}{t}\bigr),\qquad V = t^2(f-f_*) +"
     r" \tfrac{(r-1)^2}{2}\bigl|x-x_*+\tfrac{t\dot x}{r-1}\bigr|^2",
-    hypotheses=(r"$f$ convex", r"$r \ge 3$"),
+    hypotheses=(
+        r"$f$ convex",
+        r"$r \ge 3$; tried: $r = 3$ and $4$, at a few times",
+    ),
     relation=Equal(0.0, scale=1.0),
     grade="measured",
     delta=1e-6,
