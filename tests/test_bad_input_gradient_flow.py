@@ -5,7 +5,7 @@ import pytest
 
 import discretize
 from flows import BadInput, LogTimeFlow, PreconditionedFlow
-from flows.problems import digits_mlp, quadratic, rosenbrock
+from flows.problems import digits_mlp, quadratic
 
 
 def certificate(target=(("1",),), factors=((("1/2",),), (("2/5",),)), **options):

@@ -158,7 +158,7 @@ def test_bad_input_is_refused():
         multistep_terms([1.0, -2.0, 1.0], [0.0, 1.0, 0.0], flow(), 2)
     with pytest.raises(BadInput, match="order 0, 1 or 2"):
         momentum_slip(flow(), 0.1, 0.5, START, order=3)
-    with pytest.raises(BadInput, match="1, 2 or 3"):
+    with pytest.raises(BadInput, match="from 1 to 3"):
         momentum_modified(4)
     noisy = StepLogarithm(OverdampedLangevin(wavy()), Euler(), 0.1, 2)
     with pytest.raises(BadInput, match="draws noise"):
