@@ -121,6 +121,10 @@ class Objective(eqx.Module):
         """∇²f(x) v, forward over reverse."""
         return jax.jvp(lambda z: self.gradient(z, batch), (x,), (v,))[1]
 
+    def hessian(self, x: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """∇²f(x), by n Hessian-vector products."""
+        return jax.vmap(lambda v: self.hvp(x, v))(jnp.eye(x.size, dtype=x.dtype))
+
     def third(
         self,
         x: Float[Array, " n"],
@@ -154,10 +158,7 @@ class Objective(eqx.Module):
         return x
 
     def sharpness(self, params: Any, *, tolerance: float = 1e-8) -> Any:
-        """The largest Hessian eigenvalue at `params`, with its residual.
-
-        See `flows.sharpness`.
-        """
+        """The largest Hessian eigenvalue at `params`: see `flows.sharpness`."""
         from flows.sharpness import sharpness
 
         return sharpness(self, self.ravel(params), tolerance=tolerance)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -90,8 +89,7 @@ class PrincipalFlow(Flow):
         del t
         x, imaginary = y
         gradient = self.objective.gradient(x)
-        hessian = jax.jacfwd(lambda z: self.objective.gradient(z))(x)
-        eigenvalues, u = _eigen(hessian)
+        eigenvalues, u = _eigen(self.objective.hessian(x))
         real, turn = principal_log(self.h * eigenvalues, self.floor)
         # in the eigenbasis, where the complex factor acts entry by entry
         g, gi = gradient @ u, eigenvalues * (imaginary @ u)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from flows import BadInput, Objective
+from flows import Objective
+from flows.sharpness import eigenpairs
 
 DENSE = 64
 """Largest number of parameters for which the whole Hessian is formed."""
@@ -34,16 +34,6 @@ class Ends(NamedTuple):
 
 
 @eqx.filter_jit
-def _product(objective, x, v):
-    return objective.hvp(x, v)
-
-
-@eqx.filter_jit
-def _matrix(objective, x):
-    return jax.vmap(lambda v: objective.hvp(x, v))(jnp.eye(x.size, dtype=x.dtype))
-
-
-@eqx.filter_jit
 def _turn(objective, x, v):
     return jnp.linalg.norm(objective.third(x, v, v))
 
@@ -64,32 +54,14 @@ def spectrum_ends(
     Raises:
         BadInput: the Hessian is not finite at x, or Lanczos did not converge.
     """
-    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
-
-    def product(v: np.ndarray) -> np.ndarray:
-        return np.asarray(_product(objective, x, jnp.asarray(v.reshape(-1))))
-
-    if x.size <= DENSE:
-        h = np.asarray(_matrix(objective, x))
-        if not np.all(np.isfinite(h)):
-            raise BadInput("the Hessian is not finite at this point.")
-        values, vectors = np.linalg.eigh((h + h.T) / 2)
-    else:
-        if start is None:
-            start = np.random.default_rng(0).standard_normal(x.size)
-        operator = LinearOperator((x.size, x.size), matvec=product, dtype=float)  # pyright: ignore
-        try:
-            values, vectors = eigsh(operator, k=2, which="BE", v0=start, tol=1e-5)  # pyright: ignore
-        except ArpackError as error:
-            raise BadInput(f"Lanczos did not converge: {error}") from None
-    low, high = vectors[:, 0], vectors[:, -1]
-    rates = [float(_turn(objective, x, jnp.asarray(v))) for v in (low, high)]
-    residuals = [
-        float(np.linalg.norm(product(v) - value * v))
-        for v, value in ((low, values[0]), (high, values[-1]))
-    ]
-    ends = Ends(float(values[0]), float(values[-1]), max(rates), max(residuals))
-    return ends, low + high
+    found = eigenpairs(
+        objective, x, "both ends", tolerance=1e-5, dense=DENSE, start=start
+    )
+    vectors = found.vectors.T
+    rates = [float(_turn(objective, x, jnp.asarray(v))) for v in vectors]
+    low, high = map(float, found.values)
+    ends = Ends(low, high, max(rates), float(found.residuals.max()))
+    return ends, vectors[0] + vectors[1]
 
 
 def path_ends(

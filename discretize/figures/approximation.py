@@ -153,7 +153,8 @@ def curvature_along_flow(
     right.fill_between(times, ends["low"], 0, color=COLOURS["vermilion"], alpha=0.2)
     right.set(xlabel="time $t$ (1/curvature)", ylabel=r"$\lambda_{\min}(\nabla^2 f)$")
     right.annotate(
-        rf"area $= {spent:.2g}$:" + f"\ndefects grow at most $e^{{{spent:.2g}}}$-fold",
+        rf"area about ${spent:.2g}$:"
+        + f"\ndefects grow up to $e^{{{spent:.2g}}}$-fold",
         (0.35, 0.25),
         xycoords="axes fraction",
     )

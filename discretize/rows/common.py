@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
+
+from discretize.correspondence import Correspondence, Exact, Order
+from discretize.schemes import Euler
 
 
 def rate(hyper):
@@ -25,3 +30,22 @@ def position(dynamics, hyper, x):
     """The scheme starts at x."""
     del dynamics, hyper
     return x
+
+
+def euler_row(**fields: Any) -> Correspondence:
+    """A row whose optimiser is explicit Euler of step η on its flow, from x at time 0.
+
+    Args:
+        **fields: of the row; name, dynamics, optimizer, conventions and source at
+            least. They override what is filled in here.
+    """
+    filled: dict[str, Any] = {
+        "scheme": Euler(),
+        "clock": rate,
+        "start": at_zero,
+        "scheme_start": position,
+        "relation": Exact(),
+        "flow_order": Order(1.0, "sup"),
+        "required": ("learning_rate",),
+    }
+    return Correspondence(**{**filled, **fields})

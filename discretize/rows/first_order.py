@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from discretize.correspondence import Correspondence, Exact, Order
 from discretize.optimizers import exponentiated_gradient
-from discretize.rows.common import at_zero, position, rate
-from discretize.schemes import Euler
+from discretize.rows.common import euler_row
 from flows import (
     DualMirrorFlow,
     Entropy,
@@ -35,17 +33,10 @@ def _smoothed_sign(dynamics, hyper):
     return SignFlow(dynamics.objective, hyper["smoothing"])
 
 
-SIGN_SGD = Correspondence(
+SIGN_SGD = euler_row(
     name="optax.sign_sgd",
     dynamics=_sign_flow,
     optimizer=_sign_sgd,
-    scheme=Euler(),
-    clock=rate,
-    start=at_zero,
-    scheme_start=position,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     defaults={"smoothing": 1e-3},
     conventions=(
         "time of a step: η; sign(0) = 0",
@@ -74,17 +65,10 @@ def _smoothed_norm(dynamics, hyper):
     return NormalisedFlow(dynamics.objective, dynamics.eps + hyper["smoothing"])
 
 
-NORMALISED_GD = Correspondence(
+NORMALISED_GD = euler_row(
     name="optax.normalize_by_update_norm",
     dynamics=_normalised_flow,
     optimizer=_normalised_gd,
-    scheme=Euler(),
-    clock=rate,
-    start=at_zero,
-    scheme_start=position,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     defaults={"eps": 1e-6, "smoothing": 1e-3},
     conventions=(
         "time of a step: η, the length of its move",
@@ -116,17 +100,10 @@ def _polyak(hyper):
     )
 
 
-POLYAK = Correspondence(
+POLYAK = euler_row(
     name="optax.scale_by_polyak",
     dynamics=_polyak_flow,
     optimizer=_polyak,
-    scheme=Euler(),
-    clock=rate,
-    start=at_zero,
-    scheme_start=position,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     defaults={"max_learning_rate": np.inf, "f_min": 0.0, "eps": 0.0},
     conventions=(
         "time of a step: η, without unit; η = 1 is Polyak's step",
@@ -180,17 +157,12 @@ def _dual_at_zero(dynamics, hyper, x):
     return 0.0, _dual(dynamics, hyper, x)
 
 
-EXPONENTIATED_GRADIENT = Correspondence(
+EXPONENTIATED_GRADIENT = euler_row(
     name="exponentiated_gradient",
     dynamics=_replicator,
     optimizer=_exponentiated_gradient,
-    scheme=Euler(),
-    clock=rate,
     start=_dual_at_zero,
     scheme_start=_dual,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     conventions=(
         "time of a step: η; Euler in the dual variable z = log x",
         "all entries together are one probability vector, the start included",

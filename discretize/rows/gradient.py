@@ -5,9 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from discretize.correspondence import Correspondence, Exact, Order
-from discretize.rows.common import at_zero, position, rate
-from discretize.schemes import Euler
+from discretize.correspondence import Correspondence, Order
+from discretize.rows.common import euler_row, position, rate
 from flows import GradientFlow, ModifiedHeavyBallFlow, slip
 
 
@@ -20,17 +19,10 @@ def _sgd(hyper):
     return optax.sgd(hyper["learning_rate"])
 
 
-SGD = Correspondence(
+SGD = euler_row(
     name="optax.sgd",
     dynamics=_gradient_flow,
     optimizer=_sgd,
-    scheme=Euler(),
-    clock=rate,
-    start=at_zero,
-    scheme_start=position,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     conventions=("time of a step: η", "x_k stands beside x(t_k), t_k = Σ η_j"),
     limit=lambda hyper: 2.0,
     source="Elkabetz and Cohen, arXiv 2107.06608",

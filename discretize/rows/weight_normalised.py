@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from discretize.correspondence import Correspondence, Exact, Order
 from discretize.optimizers import rpgd, weight_normalised_sgd
-from discretize.rows.common import rate
-from discretize.schemes import Euler
+from discretize.rows.common import euler_row
 from discretize.schemes.weight_normalised import ProjectedEuler
 from flows import WeightNormalisedFlow, polar
 
@@ -31,17 +29,12 @@ def _polar_at_zero(dynamics, hyper, x):
     return 0.0, _polar(dynamics, hyper, x)
 
 
-WEIGHT_NORMALISED_SGD = Correspondence(
+WEIGHT_NORMALISED_SGD = euler_row(
     name="weight_normalised_sgd",
     dynamics=_flow,
     optimizer=_descent,
-    scheme=Euler(),
-    clock=rate,
     start=_polar_at_zero,
     scheme_start=_polar,
-    relation=Exact(),
-    flow_order=Order(1.0, "sup"),
-    required=("learning_rate",),
     defaults={"scale_rate": 1.0, "norm": 1.0},
     conventions=(
         "time of a step: η for w, whose learning rate is η; that of s is c_s η",

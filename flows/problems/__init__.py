@@ -22,5 +22,4 @@ from flows.problems.separable import separable_exponential as separable_exponent
 from flows.problems.small import TaylorPolynomial as TaylorPolynomial
 from flows.problems.small import double_well as double_well
 from flows.problems.small import taylor_polynomial as taylor_polynomial
-from flows.problems.small import two_layer_product as two_layer_product
 from flows.problems.small import wavy as wavy

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.conserved import balancedness
 from flows.errors import BadInput
 from flows.objective import Fact, Facts, Objective, stated
 from flows.problems.closed_form import require_position
@@ -140,11 +141,7 @@ def imbalance(factors: Sequence[Any]) -> Any:
     Gradient flow conserves each of these matrices (Arora, Cohen and Hazan, 2018,
     arXiv 1802.06509).
     """
-    gaps = [
-        jnp.linalg.norm(after.T @ after - before @ before.T)
-        for before, after in itertools.pairwise(factors)
-    ]
-    return jnp.max(jnp.stack(gaps))
+    return jnp.max(jnp.stack([jnp.linalg.norm(b) for b in balancedness(factors)]))
 
 
 def balanced_factors(product: Any, hidden: Sequence[int]) -> tuple[Any, ...]:

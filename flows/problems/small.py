@@ -92,22 +92,6 @@ def double_well(height: float = 0.25) -> SympyObjective:
     return from_sympy(a * (x**2 - 1) ** 2, [x], {a: height}, facts=facts)
 
 
-def two_layer_product(target: float = 1.0) -> SympyObjective:
-    """f(a, b) = ½ (ab - target)², the smallest deep linear network.
-
-    Balanced starts (a = b > 0) have the closed form, with s = ab and A = target,
-    s(t) = A e^{2At} / (e^{2At} - 1 + A/s(0)). `scalar_product` has any depth, and the
-    closed form to call.
-    """
-    import sympy
-
-    a, b, target_ = sympy.symbols("a b A", real=True)
-    facts = Facts(minimum=Fact(0.0, "a square"))
-    return from_sympy(
-        (a * b - target_) ** 2 / 2, [a, b], {target_: target}, facts=facts
-    )
-
-
 def wavy() -> SympyObjective:
     """F = x²/2 + (xy - 1)²/4 + sin(y)/3 + x²y/5: nothing in it vanishes by accident.
 

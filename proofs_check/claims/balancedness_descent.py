@@ -117,7 +117,7 @@ def step_drift(ctx: Context) -> Evidence:
     )
 
 
-def _drifts(ctx: Context):
+def _drifts(ctx: Context, momentum: bool = False):
     net, x = linear_net()
     rates = 0.02 * 0.5 ** np.arange(ctx.choose(5, 7))
 
@@ -125,7 +125,7 @@ def _drifts(ctx: Context):
         ends = []
         for eta in rates:
             run = iterate(
-                OptaxStep(optax.sgd, eta),
+                OptaxStep(_momentum if momentum else optax.sgd, eta),
                 Training(net),
                 x,
                 h=eta,
@@ -135,9 +135,14 @@ def _drifts(ctx: Context):
             ends.append(drift(lambda y: balancedness(net.params(y)), run, of="state"))
         return np.array([e[-1] for e in ends])
 
-    drifts = ctx.compiled(("drifts", len(rates)), measure)
+    drifts = ctx.compiled(("drifts", momentum, len(rates)), measure)
     integral = ctx.compiled("integral", lambda: gradient_imbalance(net, x, 2.0))
     return rates, drifts, float(np.linalg.norm(integral))
+
+
+def _momentum(rate):
+    """Heavy ball with β = 1/2, which follows the same flow: η(1-β) in time η."""
+    return optax.sgd(rate / 2, momentum=0.5)
 
 
 def gradient_imbalance(net, x, t1: float) -> np.ndarray:
@@ -166,6 +171,14 @@ def _(ctx: Context) -> Evidence:
     rates, drifts, integral = _drifts(ctx)
     return decide.leading_constant(
         1.0, rates, 2 * drifts / integral, 1.0, delta=ctx.delta, floor=1e-13
+    )
+
+
+@step_drift.control("heavy ball along the same flow")
+def _(ctx: Context) -> Evidence:
+    rates, drifts, integral = _drifts(ctx, momentum=True)
+    return decide.leading_constant(
+        1.0, rates, drifts / integral, 1.0, delta=ctx.delta, floor=1e-13
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -113,8 +112,8 @@ def negativity(objective: DeepLinear, x: Any, order: str) -> Any:
         ]
     )
     size = jnp.linalg.norm(slope, 2 if order == "op" else "fro")
-    columns = jax.vmap(lambda v: objective.hvp(x, v))(jnp.eye(objective.size))
-    lowest = jnp.linalg.eigvalsh((columns + columns.T) / 2)[0]
+    hessian = objective.hessian(x)
+    lowest = jnp.linalg.eigvalsh((hessian + hessian.T) / 2)[0]
     return -lowest / ((n - 1) * size * jnp.max(largest))
 
 

@@ -18,7 +18,7 @@ from flows import (
     slip,
     solve,
 )
-from flows.problems import quadratic, two_layer_product, wavy
+from flows.problems import quadratic, scalar_product, wavy
 
 # The solver's local tolerance is 1e-8; its global error may be some 30 times that.
 LOOSE = 3e-7
@@ -51,7 +51,7 @@ def test_logistic_loss_against_lambert_w():
 
 def test_two_layer_product_against_its_closed_form():
     target, s0 = 1.5, 0.09
-    flow = GradientFlow(two_layer_product(target))
+    flow = GradientFlow(scalar_product(2, target))
     run = solve(flow, jnp.array([0.3, 0.3]), 0.0, 4.0)
     grown = np.exp(2 * target * np.asarray(run.times))
     exact = target * grown / (grown - 1 + target / s0)

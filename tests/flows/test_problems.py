@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from flows import BadInput
-from flows.problems import digits_mlp, double_well, two_layer_product, wavy
+from flows.problems import digits_mlp, double_well, scalar_product, wavy
 
 
 def test_double_well():
@@ -24,7 +24,7 @@ def test_double_well():
 
 
 def test_two_layer_product():
-    f = two_layer_product(2.0)
+    f = scalar_product(2, 2.0)
     x = jnp.array([0.5, 3.0])
     assert f.value(x) == pytest.approx(0.125)
     np.testing.assert_allclose(f.gradient(x), [-0.5 * 3.0, -0.5 * 0.5])
