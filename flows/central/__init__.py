@@ -1,0 +1,1 @@
+"""Central flows: optimisers at the edge of stability, averaged over oscillations."""
