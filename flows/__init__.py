@@ -13,11 +13,11 @@ from flows.adaptive import AdamState as AdamState
 from flows.adaptive import RMSPropFlow as RMSPropFlow
 from flows.adaptive import RMSPropState as RMSPropState
 from flows.adaptive import adam_start as adam_start
-from flows.chebyshev import RKC2 as RKC2
-from flows.chebyshev import ROCK4 as ROCK4
 from flows.central import CentralFlow as CentralFlow
 from flows.central import CentralState as CentralState
 from flows.central import StableFlow as StableFlow
+from flows.chebyshev import RKC2 as RKC2
+from flows.chebyshev import ROCK4 as ROCK4
 from flows.conserved import balancedness as balancedness
 from flows.conserved import drift as drift
 from flows.conserved import is_conserved as is_conserved
