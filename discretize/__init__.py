@@ -38,6 +38,7 @@ from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
 from discretize.optimizers import reshuffled_sgd as reshuffled_sgd
+from discretize.optimizers import root_loss_sgd as root_loss_sgd
 from discretize.optimizers import rpgd as rpgd
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
@@ -53,6 +54,8 @@ from discretize.rows import ROWS as ROWS
 from discretize.rows import SCALAR_RMSPROP as SCALAR_RMSPROP
 from discretize.rows import SGD as SGD
 from discretize.rows import correspondences as correspondences
+from discretize.rows.derived_losses import ROOT_LOSS_SGD as ROOT_LOSS_SGD
+from discretize.rows.derived_losses import WEIGHT_DECAY_SGD as WEIGHT_DECAY_SGD
 from discretize.rows.first_order import EXPONENTIATED_GRADIENT as EXPONENTIATED_GRADIENT
 from discretize.rows.first_order import NORMALISED_GD as NORMALISED_GD
 from discretize.rows.first_order import POLYAK as POLYAK

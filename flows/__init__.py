@@ -16,6 +16,22 @@ from flows.adaptive import adam_start as adam_start
 from flows.central import CentralFlow as CentralFlow
 from flows.central import CentralState as CentralState
 from flows.central import StableFlow as StableFlow
+from flows.central.self_stabilisation import CubicModel as CubicModel
+from flows.central.self_stabilisation import SelfStabilisation as SelfStabilisation
+from flows.central.self_stabilisation import cubic_model as cubic_model
+from flows.central.sharpness_reduction import AdaptiveOscillation as AdaptiveOscillation
+from flows.central.sharpness_reduction import Chart as Chart
+from flows.central.sharpness_reduction import HessianKernel as HessianKernel
+from flows.central.sharpness_reduction import (
+    NormalisedOscillation as NormalisedOscillation,
+)
+from flows.central.sharpness_reduction import RootLossOscillation as RootLossOscillation
+from flows.central.sharpness_reduction import (
+    SharpnessReductionFlow as SharpnessReductionFlow,
+)
+from flows.central.sharpness_reduction import (
+    WeightDecayOscillation as WeightDecayOscillation,
+)
 from flows.chebyshev import RKC2 as RKC2
 from flows.chebyshev import ROCK4 as ROCK4
 from flows.conserved import balancedness as balancedness
@@ -30,6 +46,8 @@ from flows.conserved import (
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
 from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
+from flows.derived_losses import RootLoss as RootLoss
+from flows.derived_losses import WeightDecayed as WeightDecayed
 from flows.dynamics import DerivedFlow as DerivedFlow
 from flows.dynamics import Dynamics as Dynamics
 from flows.dynamics import Flow as Flow
@@ -81,6 +99,7 @@ from flows.scheme import Draw as Draw
 from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step
 from flows.sharpness import Sharpness as Sharpness
+from flows.sharpness import effective_sharpness as effective_sharpness
 from flows.sliding import SignPath as SignPath
 from flows.sliding import sign_flow_path as sign_flow_path
 from flows.solve import solve as solve

@@ -42,6 +42,10 @@ def switching(convention):
     return model, sde.SwitchingState(X, LABEL)
 
 
+def parabola(p):
+    return jnp.stack([p[0], 0.5 * p[0] ** 2])
+
+
 EXAMPLES = {
     "gradient flow": (flows.GradientFlow(wavy()), X),
     "gradient flow with descent's error": (
@@ -132,6 +136,19 @@ EXAMPLES = {
     "weight-normalised": (
         flows.WeightNormalisedFlow(wavy(), 0.75),
         flows.WeightNormalisedState(jnp.array([1.3]), X),
+    ),
+    "self-stabilisation": (flows.SelfStabilisation(0.3, 1.4), X),
+    "sharpness reduction, chart": (
+        flows.SharpnessReductionFlow(
+            wavy(), flows.AdaptiveOscillation(0.7), flows.Chart(parabola)
+        ),
+        X[:1],
+    ),
+    "sharpness reduction, kernel": (
+        flows.SharpnessReductionFlow(
+            wavy(), flows.RootLossOscillation(), flows.HessianKernel(1)
+        ),
+        X,
     ),
     "training": (discretize.Training(wavy()), X),
 }

@@ -8,6 +8,8 @@ from discretize.optimizers.exponentiated_gradient import (
     move_in_logarithms as move_in_logarithms,
 )
 from discretize.optimizers.reshuffled import reshuffled_sgd as reshuffled_sgd
+from discretize.optimizers.root_loss import root_loss_sgd as root_loss_sgd
+from discretize.optimizers.root_loss import scale_by_root_loss as scale_by_root_loss
 from discretize.optimizers.scalar_rms import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers.scalar_rms import scale_by_scalar_rms as scale_by_scalar_rms
 from discretize.optimizers.weight_normalised import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
+from discretize.rows.derived_losses import DERIVED_LOSS_ROWS
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
 from discretize.rows.modified import MODIFIED_ROWS
@@ -20,6 +21,7 @@ ROWS = (
     *FIRST_ORDER_ROWS,
     *MODIFIED_ROWS,
     *WEIGHT_NORMALISED_ROWS,
+    *DERIVED_LOSS_ROWS,
 )
 
 

@@ -8,3 +8,19 @@ from flows.central.rules import Momentum as Momentum
 from flows.central.rules import RMSProp as RMSProp
 from flows.central.rules import Rule as Rule
 from flows.central.rules import ScalarRMSProp as ScalarRMSProp
+from flows.central.self_stabilisation import CubicModel as CubicModel
+from flows.central.self_stabilisation import SelfStabilisation as SelfStabilisation
+from flows.central.self_stabilisation import cubic_model as cubic_model
+from flows.central.sharpness_reduction import AdaptiveOscillation as AdaptiveOscillation
+from flows.central.sharpness_reduction import Chart as Chart
+from flows.central.sharpness_reduction import HessianKernel as HessianKernel
+from flows.central.sharpness_reduction import (
+    NormalisedOscillation as NormalisedOscillation,
+)
+from flows.central.sharpness_reduction import RootLossOscillation as RootLossOscillation
+from flows.central.sharpness_reduction import (
+    SharpnessReductionFlow as SharpnessReductionFlow,
+)
+from flows.central.sharpness_reduction import (
+    WeightDecayOscillation as WeightDecayOscillation,
+)

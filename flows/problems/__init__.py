@@ -1,6 +1,10 @@
 """Problems with known facts, each by one call."""
 
 from flows.problems.closed_form import SolvedObjective as SolvedObjective
+from flows.problems.curves_of_minima import ScaleInvariant as ScaleInvariant
+from flows.problems.curves_of_minima import scale_invariant as scale_invariant
+from flows.problems.curves_of_minima import sine_valley as sine_valley
+from flows.problems.curves_of_minima import spherical_valley as spherical_valley
 from flows.problems.deep_linear import DeepLinear as DeepLinear
 from flows.problems.deep_linear import MatrixLeastSquares as MatrixLeastSquares
 from flows.problems.deep_linear import balanced_factors as balanced_factors
@@ -23,3 +27,9 @@ from flows.problems.small import TaylorPolynomial as TaylorPolynomial
 from flows.problems.small import double_well as double_well
 from flows.problems.small import taylor_polynomial as taylor_polynomial
 from flows.problems.small import wavy as wavy
+from flows.problems.valley import Valley as Valley
+from flows.problems.valley import ValleyOrbit as ValleyOrbit
+from flows.problems.valley import valley as valley
+from flows.problems.wall import Wall as Wall
+from flows.problems.wall import WallPath as WallPath
+from flows.problems.wall import wall as wall
