@@ -1,5 +1,7 @@
 """One-step schemes."""
 
+from discretize.schemes.central import CentralAux as CentralAux
+from discretize.schemes.central import CentralEuler as CentralEuler
 from discretize.schemes.chebyshev import Chebyshev as Chebyshev
 from discretize.schemes.euler import Euler as Euler
 from discretize.schemes.euler import ImplicitEuler as ImplicitEuler

@@ -100,14 +100,14 @@ def response(
         form = jax.vmap(rule.square, in_axes=1)
         squares = rule.kappa * _weighted(weight, form(hv[:, i], hv[:, j]))
         # P acts entry by entry on ν, so the slope of vᵀPv is that of P times s(v, v).
-        slope = _weighted(weight, by_memory * form(v[:, i], v[:, j]))
+        slope = _weighted(weight, _scaled(by_memory, form(v[:, i], v[:, j])))
         m = len(weight)
         operator += rule.edge * slope.reshape(m, -1) @ squares.reshape(m, -1).T
     return Response(drift, rate, third, squares, gap, operator, inverse)
 
 
-def _scaled(diagonal: Any, rows: Float[Array, "m n"]) -> Float[Array, "m n"]:
-    """Rows times a diagonal of shape [n] or []."""
+def _scaled(diagonal: Any, rows: Any) -> Any:
+    """Rows (numbers, for a scalar memory) times a diagonal of shape [n] or []."""
     return rows * (diagonal if jnp.ndim(diagonal) == 0 else diagonal[None, :])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -112,9 +112,6 @@ class GradientDescent(Rule):
         return jnp.asarray(1 / self.rate(t))
 
 
-Form = Literal["polyak", "ema", "nesterov"]
-
-
 class Momentum(Rule):
     """Gradient descent with momentum β: P = (1-β)/η, with its own edge.
 
@@ -134,7 +131,7 @@ class Momentum(Rule):
 
     learning_rate: Any = eqx.field(converter=_rate, metadata={"positive": True})
     momentum: Float[Array, ""] = eqx.field(converter=parameter)
-    form: Form = eqx.field(static=True, default="polyak")
+    form: str = eqx.field(static=True, default="polyak")
 
     def __check_init__(self):
         if not callable(self.learning_rate):
