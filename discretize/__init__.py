@@ -23,6 +23,9 @@ from discretize.correspondence import Exact as Exact
 from discretize.correspondence import Order as Order
 from discretize.correspondence import Pairing as Pairing
 from discretize.corridors import decrease_defect as decrease_defect
+from discretize.edge import Edge as Edge
+from discretize.edge import edge as edge
+from discretize.edge import edge_of as edge_of
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect
@@ -75,6 +78,8 @@ from discretize.rows.weight_normalised import (
 )
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
+from discretize.schemes import CentralAux as CentralAux
+from discretize.schemes import CentralEuler as CentralEuler
 from discretize.schemes import Chebyshev as Chebyshev
 from discretize.schemes import Euler as Euler
 from discretize.schemes import ImplicitEuler as ImplicitEuler

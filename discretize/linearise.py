@@ -12,12 +12,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from discretize.traced_step import late_in, traced_step
 from flows import BadInput, Facts, Flow, GradientFlow, Objective, Scheme
-from flows.symbolic import symbolically
 from flows.symbolic import trace as traced
-
-FAR = 10**9
-"""The count at which conditions on it are decided: late, and below int32's end."""
 
 
 class Quadratic(Objective):
@@ -80,52 +77,15 @@ def linearised_optimizer(
             ε = 0 methods), draws noise, or has an entry that only accumulates.
         NoSymbolicFace: a primitive of the update has no symbolic rule.
     """
-    import sympy as sp
-
-    kinds, names = _entries(factory, hyper)
-    n = kinds.count("float")
-    z = np.array([sp.Symbol(f"z_{i}", real=True) for i in range(n + 1)], dtype=object)
-    count = _count_symbol()
-
-    def step(hyper, curvature, z, count):
-        optimizer = optax.with_extra_args_support(factory(**hyper))
-        x = z[-1]
-        leaves, treedef = jax.tree.flatten(optimizer.init(x))
-        floats = iter(z)
-        filled = [
-            jnp.reshape(next(floats), jnp.shape(leaf)) if kind == "float" else count
-            for leaf, kind in zip(leaves, kinds, strict=True)
-        ]
-        updates, state = optimizer.update(
-            curvature * x,
-            jax.tree.unflatten(treedef, filled),
-            x,
-            value=curvature * x**2 / 2,
-        )
-        new = jax.tree.leaves(state)
-        moved = [a for a, kind in zip(new, kinds, strict=True) if kind == "float"]
-        return [jnp.reshape(a, ()) for a in moved] + [optax.apply_updates(x, updates)]
-
-    def start(hyper):
-        leaves = jax.tree.leaves(factory(**hyper).init(jnp.zeros(())))
-        return [a for a, kind in zip(leaves, kinds, strict=True) if kind == "float"]
-
-    try:
-        result = traced(step, dict(hyper), curvature, z, count)
-    except BadInput:
-        raise
-    except (AttributeError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"the update could not be traced on one scalar parameter: {error}"
-        ) from error
-    image = [_late(sp.sympify(e), count) for e in result.value]
-    first = [np.ravel(a)[0] for a in symbolically(start, dict(hyper))]
-    fixed = {z[i]: first[i] for i in range(n) if image[i] == z[i]}
+    step = traced_step(factory, hyper, curvature)
+    n = len(step.entries) - 1
+    image = [late_in(e, step.count) for e in step.image]
+    z = step.entries
+    fixed = {z[i]: step.start[i] for i in range(n) if image[i] == z[i]}
     moving = [i for i in range(n + 1) if z[i] not in fixed]
     image = [image[i].xreplace(fixed) for i in moving]
-    labels = [*names, "x"]
-    matrix = _at_rest(image, [z[i] for i in moving], [labels[i] for i in moving])
-    return Linearisation(matrix, _blocks(matrix), _is_exact(result))
+    matrix = _at_rest(image, [z[i] for i in moving], [step.names[i] for i in moving])
+    return Linearisation(matrix, blocks_of(matrix), step.exact)
 
 
 def linearised_scheme(
@@ -161,7 +121,7 @@ def linearised_scheme(
     table = {s: sp.nsimplify(v) for s, v in zip(z, values, strict=True)}
     matrix = sp.Matrix(image).jacobian(list(z)).xreplace(table).applyfunc(sp.cancel)
     _require_numbers(matrix, "the step")
-    return Linearisation(matrix, _blocks(matrix), result.exact)
+    return Linearisation(matrix, blocks_of(matrix), result.exact)
 
 
 def scheme_step(
@@ -185,73 +145,6 @@ def scheme_step(
     return step
 
 
-# -- the optimiser's state ----------------------------------------------------
-
-
-def _entries(factory: Callable[..., Any], hyper: Mapping[str, Any]) -> tuple:
-    """Kinds ("float", "count") of the state's leaves, and names of the floats."""
-    stand_in = {k: 0.5 for k in hyper}
-    try:
-        state = jax.eval_shape(
-            lambda hyper: factory(**hyper).init(jnp.zeros(())), stand_in
-        )
-    except (TypeError, AttributeError) as error:
-        raise BadInput(f"no optax optimiser could be built and started: {error}") from (
-            error
-        )
-    kinds, names = [], []
-    for path, leaf in jax.tree.leaves_with_path(state):
-        name = jax.tree_util.keystr(path)
-        if leaf.shape not in ((), (1,)):
-            raise BadInput(
-                f"the state's entry {name} has shape {leaf.shape} for one parameter: "
-                "random keys, histories and factored moments are not linearised."
-            )
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            kinds.append("float")
-            names.append(name)
-        elif jnp.issubdtype(leaf.dtype, jnp.integer):
-            kinds.append("count")
-        else:
-            raise BadInput(f"the state's entry {name} has dtype {leaf.dtype}.")
-    return kinds, names
-
-
-def _is_exact(trace: Any) -> bool:
-    """Whether a trace is exact but for the number at which a count is clamped."""
-    clamps = [repr(float(np.finfo(d).max)) for d in (np.float64, np.float32)]
-    return all(any(c in note for c in clamps) for note in trace.notes)
-
-
-def _late(expression: Any, count: Any) -> Any:
-    """The expression as the count goes to infinity."""
-    import sympy as sp
-    from sympy.core.relational import Relational
-
-    if not expression.has(count):
-        return expression
-    decided = {}
-    for relation in expression.atoms(Relational):
-        powers = [p for p in relation.atoms(sp.Pow) if p.exp.has(count)]
-        if relation.has(count) and not powers:
-            decided[relation] = relation.subs(count, FAR)
-    for clamp in expression.atoms(sp.Max, sp.Min):
-        if clamp.has(count) and not clamp.free_symbols - {count}:
-            far = [(float(a.subs(count, FAR)), k) for k, a in enumerate(clamp.args)]
-            chosen = max(far) if isinstance(clamp, sp.Max) else min(far)
-            decided[clamp] = clamp.args[chosen[1]]
-    expression = expression.xreplace(decided)
-
-    def vanishes(e):
-        return e.is_Pow and e.exp.has(count) and not e.base.has(count)
-
-    for p in expression.atoms(sp.Pow):
-        if vanishes(p) and p.base.is_number and not abs(p.base) < 1:
-            raise BadInput(f"a power {p} of the step count does not die out.")
-    expression = expression.replace(vanishes, lambda e: sp.Integer(0))
-    return sp.limit(expression, count, sp.oo) if expression.has(count) else expression
-
-
 def _at_rest(image: list[Any], z: list[Any], names: list[str]) -> Any:
     import sympy as sp
 
@@ -259,7 +152,7 @@ def _at_rest(image: list[Any], z: list[Any], names: list[str]) -> Any:
     rest = {x: sp.Integer(0)}
     for new, entry, name in zip(image[:-1], z[:-1], names, strict=False):
         rest[entry] = _fixed_point(new.xreplace({x: sp.Integer(0)}), entry, name)
-    jacobian = _without_kinks(sp.Matrix(image).jacobian(z), rest)
+    jacobian = without_kinks(sp.Matrix(image).jacobian(z), rest)
     failure = BadInput("")
     orders: list[list[Any]] = [[]] + [[e] for e in z[:-1]]
     for last in orders:
@@ -280,7 +173,7 @@ def _at_rest(image: list[Any], z: list[Any], names: list[str]) -> Any:
     )
 
 
-def _without_kinks(jacobian: Any, rest: dict[Any, Any]) -> Any:
+def without_kinks(jacobian: Any, rest: dict[Any, Any]) -> Any:
     """The Jacobian with a marker for every choice that is a tie at rest.
 
     sympy would take Heaviside(0) = 1/2, and a branch that holds at the point alone.
@@ -349,7 +242,7 @@ def _require_numbers(matrix: Any, what: str) -> None:
             raise BadInput(f"{what} is not differentiable there.")
 
 
-def _blocks(matrix: Any) -> tuple[tuple[Any, ...], ...]:
+def blocks_of(matrix: Any) -> tuple[tuple[Any, ...], ...]:
     """Characteristic polynomials of the strongly connected groups of coordinates."""
     import sympy as sp
     from scipy.sparse.csgraph import connected_components
@@ -363,27 +256,6 @@ def _blocks(matrix: Any) -> tuple[tuple[Any, ...], ...]:
         polynomial = matrix.extract(chosen, chosen).charpoly(z)
         blocks.append(tuple(_tidy(c) for c in polynomial.all_coeffs()))
     return tuple(sorted(blocks, key=len))
-
-
-@functools.cache
-def _count_symbol() -> Any:
-    """A step count far out: beyond every warm-up, below every overflow."""
-    import sympy as sp
-    from sympy.multipledispatch import dispatch
-
-    class StepCount(sp.Symbol):
-        pass
-
-    # Left undecided, count < 1e308 would make powers of a clamped count be formed.
-    @dispatch(StepCount, sp.Rational)
-    def _eval_is_ge(lhs, rhs):  # pyright: ignore
-        return bool(rhs <= FAR)
-
-    @dispatch(sp.Rational, StepCount)
-    def _eval_is_ge(lhs, rhs):  # pyright: ignore
-        return bool(lhs >= FAR)
-
-    return StepCount("count", integer=True, positive=True)
 
 
 @functools.cache

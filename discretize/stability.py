@@ -201,24 +201,32 @@ def stability_of(
     Raises:
         BadInput: a range other than these two, and as `stability`.
     """
+    values, ranges = symbols_in_ranges(hyper)
+    if ranges and objective is not None:
+        raise BadInput("a sharpness is compared with numbers: give no ranges.")
+    return _with_sharpness(_of_optimizer(factory, values, ranges), objective, params)
+
+
+def symbols_in_ranges(hyper: Mapping[str, Any]) -> tuple[dict, dict]:
+    """Symbols in place of ranges: (name -> value, symbol -> "unit" or "positive").
+
+    Raises:
+        BadInput: a range other than (0, inf) and (0, 1).
+    """
     import sympy as sp
 
     values, ranges = {}, {}
     for name, value in hyper.items():
-        if isinstance(value, tuple):
-            if value not in ((0, math.inf), (0, 1)):
-                raise BadInput(
-                    f"the range of {name} is (0, inf) or (0, 1); got {value}."
-                )
-            unit = value == (0, 1)
-            known = {"nonnegative": True} if unit else {"positive": True}
-            values[name] = sp.Symbol(name, **known)
-            ranges[values[name]] = "unit" if unit else "positive"
-        else:
-            values[name] = value
-    if ranges and objective is not None:
-        raise BadInput("a sharpness is compared with numbers: give no ranges.")
-    return _with_sharpness(_of_optimizer(factory, values, ranges), objective, params)
+        values[name] = value
+        if not isinstance(value, tuple):
+            continue
+        if value not in ((0, math.inf), (0, 1)):
+            raise BadInput(f"the range of {name} is (0, inf) or (0, 1); got {value}.")
+        unit = value == (0, 1)
+        known = {"nonnegative": True} if unit else {"positive": True}
+        values[name] = sp.Symbol(name, **known)
+        ranges[values[name]] = "unit" if unit else "positive"
+    return values, ranges
 
 
 def characteristic_polynomial(
@@ -255,10 +263,13 @@ def _of_optimizer(
 ) -> Stability:
     curvature = curvature_symbol()
     linear = linearised_optimizer(factory, hyper, curvature)
-    return _solved(linear, curvature, ranges or {}, "λ")
+    return solved_limit(linear, curvature, ranges or {}, "λ")
 
 
-def _solved(linear: Linearisation, curvature: Any, ranges: Any, unit: str) -> Stability:
+def solved_limit(
+    linear: Linearisation, curvature: Any, ranges: Any, unit: str
+) -> Stability:
+    """The limit on λ of a linear step, by Jury's conditions; ranges of its symbols."""
     import sympy as sp
 
     conditions = []
@@ -296,7 +307,7 @@ def _of_scheme(scheme: Scheme, h: Any, flow: Callable[..., Flow]) -> Stability:
     except NoSymbolicFace:
         limit = _measured_limit(scheme, step, flow)
         return Stability(None, (), limit, "measured", unit, None, curvature)
-    return _solved(linear, curvature, {}, unit)
+    return solved_limit(linear, curvature, {}, unit)
 
 
 def _measured_limit(scheme: Scheme, h: float, flow: Callable[..., Flow]) -> float:

@@ -87,7 +87,7 @@ def _derived(factory: Callable, claimed: Callable, factor) -> Evidence:
     return decide.identity(same, name="derived limit of λ = claimed")
 
 
-def _growth(factory: Callable, values: dict, eta: float, steps: int) -> GrowthRate:
+def growth(factory: Callable, values: dict, eta: float, steps: int) -> GrowthRate:
     """Growth per step of |(x_k, x_{k-1})| on x²/2, over the second half of the run.
 
     It starts at 1e-100, so that squares stay far below any ε inside a root.
@@ -150,7 +150,7 @@ def _threshold_claim(
         ends = decide.bracket_ends(c, ctx.delta)
         # Long against the transients, short against the 230 / rate steps after which
         # a growing run has left the linear regime.
-        rates = [_growth(factory, values, eta, 1000) for eta in ends]
+        rates = [growth(factory, values, eta, 1000) for eta in ends]
         return decide.threshold(c, rates, delta=ctx.delta, quantity="growth rate")
 
     return threshold
