@@ -47,13 +47,8 @@ def column(p: Float[Array, "..."]) -> Float[Array, "..."]:
     return p if jnp.ndim(p) == 0 else p[:, None]
 
 
-def products(
-    objective: Objective,
-    x: Float[Array, " n"],
-    vectors: Float[Array, "n k"],
-    live: Bool[Array, " k"],
-) -> Float[Array, "n k"]:
-    """H(x) times the live columns, 0 for the others.
+def hessian_at(objective: Objective, x: Float[Array, " n"]) -> Callable[..., Any]:
+    """V, live -> H(x) times the live columns of V, 0 for the others.
 
     What depends on x alone is computed once; columns come one by one, so that one
     which is not live costs nothing (except under vmap).
@@ -66,7 +61,7 @@ def products(
         v, alive = column
         return None, jax.lax.cond(alive, product, lambda v: nothing, v)
 
-    return jax.lax.scan(one, None, (vectors.T, live))[1].T
+    return lambda vectors, live: jax.lax.scan(one, None, (vectors.T, live))[1].T
 
 
 def _complement(
@@ -171,7 +166,8 @@ def block_of(ritz: Ritz, root: Any) -> Block:
 
 def _multiply(objective: Objective, x: Any, root: Any) -> Callable[..., Any]:
     """(columns, live) -> P^{-1/2} H P^{-1/2} columns."""
-    return lambda z, live: products(objective, x, z / root, live) / root
+    hessian = hessian_at(objective, x)
+    return lambda z, live: hessian(z / root, live) / root
 
 
 def solve_cold(

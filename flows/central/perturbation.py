@@ -18,6 +18,7 @@ APART = 1e-3
 
 _ACCURACY = 1e-10  # relative residual at which conjugate gradients stop
 _ITERATIONS = 500
+_FLAT = 1e-8  # share of the largest curvature below which one counts as none
 
 
 def rotation(
@@ -56,7 +57,8 @@ class _State(NamedTuple):
     s: Array
     rest: Array
     direction: Array
-    square: Array
+    square: Array  # |rest|²
+    largest: Array  # curvature of a unit direction so far
     count: Any
     convex: Array
 
@@ -66,8 +68,8 @@ def _conjugate_gradients(
 ) -> Float[Array, " n"]:
     """S⁻¹ b for a positive definite S; b = 0 costs nothing.
 
-    Stops at a direction of negative curvature instead of dividing by it: the pairs at
-    the end of a block may have eigenvalues above them outside the block.
+    Stops at a direction without curvature instead of dividing by it: the pairs at the
+    end of a block may have eigenvalues at or above them outside the block.
     """
     enough = _ACCURACY**2 * (b @ b)
 
@@ -75,18 +77,20 @@ def _conjugate_gradients(
         return (state.square > enough) & (state.count < _ITERATIONS) & state.convex
 
     def improve(state):
-        image = product(state.direction)
-        curvature = state.direction @ image
-        convex = curvature > 0
-        length = jnp.where(
-            convex, state.square / jnp.where(convex, curvature, 1.0), 0.0
-        )
-        s, rest = state.s + length * state.direction, state.rest - length * image
+        d = state.direction
+        image = product(d)
+        curvature, length = d @ image, d @ d
+        largest = jnp.maximum(state.largest, curvature / length)
+        convex = curvature > _FLAT * largest * length
+        step = jnp.where(convex, state.square, 0.0) / jnp.where(convex, curvature, 1.0)
+        rest = state.rest - step * image
         square = rest @ rest
-        direction = rest + square / state.square * state.direction
-        return _State(s, rest, direction, square, state.count + 1, convex)
+        on = rest + square / state.square * d
+        s, count = state.s + step * d, state.count + 1
+        return _State(s, rest, on, square, largest, count, convex)
 
-    start = _State(jnp.zeros_like(b), b, b, b @ b, 0, jnp.asarray(True))
+    nothing = jnp.zeros_like(b)
+    start = _State(nothing, b, b, b @ b, nothing[0], 0, jnp.asarray(True))
     return jax.lax.while_loop(unfinished, improve, start).s
 
 

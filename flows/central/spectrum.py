@@ -18,10 +18,10 @@ from flows.central.eigenblock import (
     block_of,
     column,
     descending,
+    hessian_at,
     solve_cold,
     step_block,
 )
-from flows.central.eigenblock import products as products
 from flows.central.perturbation import perturbed, rotation
 from flows.objective import Objective
 
@@ -168,7 +168,7 @@ def ritz(
     if live is None:
         live = jnp.full(block.values.shape, True)
     v, root = block.vectors, column(jnp.sqrt(jnp.asarray(p)))
-    images = jnp.where(live[None, :], products(objective, x, v, live), block.images)
+    images = jnp.where(live[None, :], hessian_at(objective, x)(v, live), block.images)
     inner = v.T @ images
     inner = jnp.where(live[None, :], inner, inner.T)
     values, turn = _turn(v.T @ (root**2 * v), inner)
