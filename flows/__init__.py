@@ -16,6 +16,13 @@ from flows.adaptive import adam_start as adam_start
 from flows.central import CentralFlow as CentralFlow
 from flows.central import CentralState as CentralState
 from flows.central import StableFlow as StableFlow
+from flows.central.averages import average as average
+from flows.central.averages import average_loss as average_loss
+from flows.central.averages import average_square as average_square
+from flows.central.averages import covariance_trace as covariance_trace
+from flows.central.averages import midpoints as midpoints
+from flows.central.averages import second_variation as second_variation
+from flows.central.averages import smoothed as smoothed
 from flows.central.self_stabilisation import CubicModel as CubicModel
 from flows.central.self_stabilisation import SelfStabilisation as SelfStabilisation
 from flows.central.self_stabilisation import cubic_model as cubic_model
@@ -32,6 +39,18 @@ from flows.central.sharpness_reduction import (
 from flows.central.sharpness_reduction import (
     WeightDecayOscillation as WeightDecayOscillation,
 )
+from flows.central.stationary import (
+    StationaryPreconditioner as StationaryPreconditioner,
+)
+from flows.central.stationary import StationaryScalar as StationaryScalar
+from flows.central.stationary import (
+    first_term_preconditioner as first_term_preconditioner,
+)
+from flows.central.stationary import optimisation_speed as optimisation_speed
+from flows.central.stationary import (
+    stationary_preconditioner as stationary_preconditioner,
+)
+from flows.central.stationary import stationary_scalar as stationary_scalar
 from flows.chebyshev import RKC2 as RKC2
 from flows.chebyshev import ROCK4 as ROCK4
 from flows.conserved import balancedness as balancedness
