@@ -113,14 +113,32 @@ class GradientDescent(Rule):
 
 
 class Momentum(Rule):
-    """Gradient descent with momentum β: P = (1-β)/η, with its own edge.
+    r"""Gradient descent with momentum β: P = (1-β)/η, with its own edge.
 
-    A slowly moving mean travels at η/(1-β) (for "ema", whose buffer is a mean of
-    gradients, at η); the oscillation has period 2 and starts at curvature
+    The mean travels at η/(1-β) (for "ema", whose buffer is a mean of gradients, at η);
+    the oscillation has period 2 and starts at the curvature c P,
 
         Polyak 2(1+β)/η,   EMA 2(1+β)/((1-β)η),   Nesterov 2(1+β)/((1+2β)η).
 
-    That central flow is a proposal of this package, not a model of a paper.
+    **This central flow is proposed here; it is no model of a paper.** Write w_k = W_k +
+    δ_k with δ_{k+1} = -δ_k. The buffer is linear in gradients, so that it averages
+
+        G = g(W) + ½ ∇⟨H(W), Σ⟩,   Σ = E δδᵀ,
+
+    as gradient descent does, and oscillates on its own: z = -1 is a root of the
+    characteristic polynomial exactly where λ = c P, the other root being inside the
+    unit circle. With its memory expanded, W_{k+1} - W_k - β(W_k - W_{k-1}) = -ηG reads
+
+        W' + (1+β)/(2(1-β)) W'' + ... = -P⁻¹ G.
+
+    The flow keeps the first term. Its error is the inertia: of relative order
+    (1+β)/(2(1-β)) times the rate, per step, at which G changes along the path. So it
+    needs a drift that is slow over the memory of 1/(1-β) steps, a tighter condition
+    than gradient descent's by a factor (c/2)². The orbits of `flows.problems.valley`
+    are exact, along a slowly drifting wall the error is of first order in the speed,
+    and β = 0.5 on digits is followed; β = 0.9 there drifts too fast, and is not.
+    An optimiser whose buffer starts at 0 lags behind by β/(1-β) steps. Explicit
+    substeps must be shorter than 2/c of a step.
 
     Attributes:
         learning_rate: η > 0, or an optax schedule t -> η(t).
