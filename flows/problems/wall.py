@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,7 +151,7 @@ class WallPath:
         def p(t):
             return self._below(piece, t)[0, 0]
 
-        for a, b in zip(ends, ends[1:], strict=False):
+        for a, b in itertools.pairwise(ends):
             if p(a) < 0 and p(b) > _ROUNDING:
                 found: Any = brentq(p, a, b, xtol=1e-13, rtol=1e-15)
                 q = self._below(piece, found)[0, 1]

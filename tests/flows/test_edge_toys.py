@@ -1,4 +1,4 @@
-"""The valley and the wall: exact orbits and paths against optimisers written by hand."""
+"""The valley and the wall: exact orbits and paths, against optimisers by hand."""
 
 import jax.numpy as jnp
 import numpy as np
