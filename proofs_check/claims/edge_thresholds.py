@@ -73,7 +73,9 @@ def _found(ctx: Context, factory: Callable) -> Any:
     return ctx.compiled(factory, build)
 
 
-def _symbolic(ctx: Context, factory: Callable, claimed: Callable, factor: Any = 1) -> Evidence:
+def _symbolic(
+    ctx: Context, factory: Callable, claimed: Callable, factor: Any = 1
+) -> Evidence:
     """The derived limit of λ(P⁻¹H) against the claimed expression."""
     found = _found(ctx, factory)
     s = {v.name: v for v in found.limit.free_symbols}
