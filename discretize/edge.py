@@ -83,7 +83,9 @@ class Edge:
         function = sp.lambdify([nu], formula, modules="numpy")
         return jax.tree.map(lambda a: np.asarray(function(np.asarray(a))), moment)
 
-    def at(self, objective: Objective, params: Any, state: Any) -> Stability:
+    def at(
+        self, objective: Objective, params: Any, state: Any, *, tolerance: float = 1e-8
+    ) -> Stability:
         """The limit beside λ_max(P⁻¹H) of a run: `.ratio` is 1 at the edge.
 
             limit = edge(optimizer)
@@ -93,11 +95,13 @@ class Edge:
             objective: the loss that the optimiser trains.
             params: its parameters: the user's pytree.
             state: the optimiser's state that belongs to them.
+            tolerance: relative accuracy asked of the eigenvalue.
 
         Raises:
             BadInput: as `preconditioner` and `effective_sharpness`.
         """
-        found = effective_sharpness(objective, params, self.preconditioner(state))
+        p = self.preconditioner(state)
+        found = effective_sharpness(objective, params, p, tolerance=tolerance)
         return dataclasses.replace(self.stability, sharpness=found)
 
     def __str__(self) -> str:
