@@ -12,6 +12,9 @@ from flows.problems.deep_linear import deep_linear as deep_linear
 from flows.problems.deep_linear import end_to_end as end_to_end
 from flows.problems.deep_linear import imbalance as imbalance
 from flows.problems.digits import digits_mlp as digits_mlp
+from flows.problems.digits import gelu_digits as gelu_digits
+from flows.problems.digits import small_digits as small_digits
+from flows.problems.digits import warm_start as warm_start
 from flows.problems.quadratic import Quadratic as Quadratic
 from flows.problems.quadratic import quadratic as quadratic
 from flows.problems.regression import least_squares as least_squares
