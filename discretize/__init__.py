@@ -90,6 +90,8 @@ from discretize.schemes import Splitting as Splitting
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
+from discretize.self_stabilisation import SelfStabilised as SelfStabilised
+from discretize.self_stabilisation import self_stabilisation as self_stabilisation
 from discretize.shuffled import FiniteSum as FiniteSum
 from discretize.shuffled import MeanEpoch as MeanEpoch
 from discretize.shuffled import ShuffledEpoch as ShuffledEpoch

@@ -213,8 +213,9 @@ class SharpnessReductionFlow(Flow):
 
     with λ the top eigenvalue of the Hessian, P the projection on the tangent space of
     the manifold Γ, and σ² the variance of the oscillation over the τ of one step. The
-    optimiser stays at the edge of stability, near Γ, and this is what it does along Γ
-    once its oscillation, along the top eigenvector alone, has settled. λ only falls:
+    optimiser stays at the edge of stability, near Γ, and swings along the top
+    eigenvector alone; this is its motion along Γ, averaged over the cycles of that
+    oscillation, which need not die out. λ only falls:
 
         d log λ/dτ = -σ² |P ∇log λ|².
 
@@ -281,9 +282,7 @@ class SharpnessReductionFlow(Flow):
         """
         if is_traced(y):
             return
-        x = self.position(jnp.asarray(y))
-        size = float(jnp.linalg.norm(self.objective.gradient(x)))
-        top = float(self.sharpness(jnp.asarray(y)))
+        x, size, top = _start_of(self, jnp.asarray(y))
         if not (top > 0 and size <= _STARTS_WITHIN * top):
             raise BadInput(
                 f"the flow starts at a minimiser of positive sharpness; got "
@@ -296,6 +295,13 @@ class SharpnessReductionFlow(Flow):
                 raise BadInput(
                     f"the start is on the unit sphere; got |y| = {norm:.9g}."
                 )
+
+
+@eqx.filter_jit
+def _start_of(flow: SharpnessReductionFlow, y: Any) -> tuple[Array, Array, Array]:
+    """The point of a state, |∇f| and λ there."""
+    x = flow.position(y)
+    return x, jnp.linalg.norm(flow.objective.gradient(x)), flow.sharpness(y)
 
 
 def _leading(hessian: Float[Array, "n n"], count: int) -> tuple[Array, Array]:

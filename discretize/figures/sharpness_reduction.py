@@ -1,0 +1,224 @@
+"""Cycles of self-stabilisation, and the flow of weight decay on the sphere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from discretize.figures.registry import figure
+from discretize.optimiser import OptaxStep, Training
+from discretize.rows.derived_losses import WEIGHT_DECAY_SGD
+from discretize.rows.gradient import SGD
+from flows import (
+    Chart,
+    SelfStabilisation,
+    SharpnessReductionFlow,
+    WeightDecayOscillation,
+    iterate,
+    solve,
+)
+from flows.drawing import COLOURS, Numbers
+from flows.problems import spherical_valley
+
+
+def _path(flow: Any, start: Any, times: np.ndarray) -> np.ndarray:
+    """States of a flow at the times."""
+    run = solve(
+        flow,
+        jnp.asarray(start),
+        0.0,
+        float(times[-1]),
+        solver=diffrax.Tsit5(),
+        stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-11),
+        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
+    )
+    return np.asarray(run.states)
+
+
+def _descent(row: Any, hyper: dict, objective: Any, start: Any, steps: int) -> Any:
+    """Positions of a row's optimiser, shape [steps + 1, n]."""
+    step = OptaxStep(row.optimizer, jax.tree.map(jnp.asarray, hyper))
+    run = iterate(step, Training(objective), jnp.asarray(start), h=1.0, steps=steps)
+    return np.asarray(run.positions)
+
+
+@figure
+def self_stabilisation_cycles(
+    *, eta: float = 0.05, alpha: float = 0.2, beta: float = 1.0, cycles: float = 6.0
+) -> tuple[Any, Numbers]:
+    """Level sets of the cubic model's energy, and gradient descent spiralling out.
+
+    Args:
+        eta: step of gradient descent (time).
+        alpha: α, the rate at which the sharpness rises (sharpness per time).
+        beta: β, how strongly an oscillation lowers it.
+        cycles: of the orbit, whose period is the flow's.
+    """
+    import matplotlib.pyplot as plt
+
+    model = SelfStabilisation(alpha, beta)
+    delta, unit = float(model.rest[0]), np.sqrt(alpha)
+    start = jnp.array([0.5 * delta, 0.0])
+    energy = float(model.energy(start))
+    period = model.period(energy)
+    times = np.linspace(0.0, period, 400)
+    orbit = _path(model, start, times)
+    steps = round(cycles * period / eta)
+    loss = model.loss(eta)
+    descent = _descent(
+        SGD, {"learning_rate": eta}, loss, np.asarray(model.start(start)), steps
+    )
+    points = np.abs(descent) * [1, 0] + descent * [0, np.sqrt(beta)]
+
+    fig, (left, right) = plt.subplots(
+        1, 2, figsize=(9.0, 4.2), layout="constrained", width_ratios=(1, 1.15)
+    )
+    x, y = np.linspace(0.02, 3.2, 200) * delta, np.linspace(-2.4, 2.4, 200) * unit
+    grid = np.stack(np.meshgrid(x, y))
+    energies = jax.vmap(jax.vmap(model.energy))
+    levels = np.asarray(energies(jnp.asarray(grid.transpose(1, 2, 0))))
+    lowest = float(model.energy(model.rest))
+    left.contour(
+        x / delta,
+        y / unit,
+        levels,
+        lowest + alpha * np.array([0.05, 0.2, 0.5, 1.0, 1.7, 2.6]),
+        colors="0.8",
+        linewidths=0.9,
+    )
+    left.plot(
+        *(points / [delta, unit]).T,
+        ".",
+        ms=2.5,
+        color=COLOURS["vermilion"],
+        label=rf"gradient descent, $\eta = {eta:g}$",
+    )
+    left.plot(
+        *(orbit / [delta, unit]).T, lw=2.2, color=COLOURS["blue"], label="cubic flow"
+    )
+    left.plot(1, 0, "k+", ms=9)
+    left.set(
+        xlabel=r"oscillation $|x|/\delta$",
+        ylabel=r"sharpness over the edge, $(S - 2/\eta)/\sqrt{\alpha}$",
+        xlim=(0, 3.2),
+        ylim=(-2.4, 2.4),
+    )
+    left.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+    running = np.cumsum(points[:, 0] ** 2) / np.arange(1, steps + 2) / delta**2
+    cycle = eta * np.arange(steps + 1) / period
+    right.plot(
+        cycle,
+        points[:, 0] ** 2 / delta**2,
+        lw=0.9,
+        color=COLOURS["vermilion"],
+        label="$x_k^2/\\delta^2$",
+    )
+    right.plot(cycle, running, lw=2.4, color=COLOURS["black"], label="its mean so far")
+    right.axhline(
+        1.0, ls="--", lw=1.4, color=COLOURS["blue"], label=r"$\delta^2$: central flow"
+    )
+    right.set(xlabel="time in cycles of the flow", ylabel=r"$x^2/\delta^2$")
+    right.legend(frameon=False, loc="upper left")
+    caption = (
+        "Left: the cubic model runs round level sets of its energy (grey); gradient "
+        "descent, its Euler method, spirals outwards. Right: the bursts of x² grow, "
+        "yet their mean goes to δ² = 2α/β, the variance that the central flow predicts."
+    )
+    return fig, Numbers(
+        caption,
+        orbit=orbit,
+        descent=points,
+        running_mean=running,
+        cycle=cycle,
+        period=period,
+        energy=energy,
+    )
+
+
+def _smoothed(values: np.ndarray, width: float) -> np.ndarray:
+    """A Gaussian mean over `width` steps (standard deviation), its ends reflected."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(values, width, mode="reflect")
+
+
+def equator(p: Any) -> Any:
+    """The minimisers (cos φ, sin φ, 0) on the sphere."""
+    return jnp.stack([jnp.cos(p[0]), jnp.sin(p[0]), jnp.zeros_like(p[0])])
+
+
+@figure
+def weight_decay_on_the_sphere(
+    *, decay: float = 2e-3, rate: float = 0.5, tau: float = 6.0
+) -> tuple[Any, Numbers]:
+    """The angle, oscillation and effective sharpness of weight decay, with its flow.
+
+    Args:
+        decay: hl, learning rate times weight decay: τ of one step.
+        rate: h, the learning rate.
+        tau: end, τ = hl k.
+    """
+    import matplotlib.pyplot as plt
+
+    flow = SharpnessReductionFlow(
+        spherical_valley(), WeightDecayOscillation(), Chart(equator)
+    )
+    first, steps = 0.5, round(tau / decay)
+    times = decay * np.arange(steps + 1)
+    angle = _path(flow, [first], times)[:, 0]
+    spread = np.sqrt(decay * 2 / (4 + np.sin(angle) ** 2))
+    height = 0.8 * spread[0]  # somewhat off balance, to see its cycles
+    norm = np.sqrt(rate * np.exp(np.cos(first)) / (2 * (1 - decay)))
+    flat = np.sqrt(1 - height**2)
+    start = norm * np.array([flat * np.cos(first), flat * np.sin(first), height])
+    hyper = {"learning_rate": rate, "weight_decay": decay / rate}
+    w = _descent(WEIGHT_DECAY_SGD, hyper, spherical_valley(), start, steps)
+    square = np.sum(w**2, axis=1)
+    found = np.arctan2(w[:, 1], w[:, 0])
+    edge = rate / ((1 - decay) * square) * np.exp(np.cos(found))
+    across = w[:, 2] / np.sqrt(square)
+    smooth = np.sqrt(_smoothed(across**2, 0.15 / decay))
+
+    fig, panels = plt.subplots(
+        3, 1, figsize=(6.6, 6.2), layout="constrained", sharex=True
+    )
+    red, blue = COLOURS["vermilion"], COLOURS["blue"]
+    panels[0].plot(times, np.exp(np.cos(found)), lw=3.5, color=red, alpha=0.6)
+    panels[0].plot(times, np.exp(np.cos(angle)), "--", lw=1.6, color=blue)
+    panels[0].plot([], [], lw=3.5, color=red, alpha=0.6, label="descent, weight decay")
+    panels[0].plot([], [], "--", lw=1.6, color=blue, label="its flow")
+    panels[0].set(ylabel=r"sharpness $\lambda(\theta)$", ylim=(0, None))
+    panels[0].legend(frameon=False)
+    panels[1].plot(times, across, ".", ms=1.5, color=red)
+    for sign in (1, -1):
+        panels[1].plot(times, sign * smooth, lw=2.4, color=COLOURS["black"])
+        panels[1].plot(times, sign * spread, "--", lw=1.6, color=blue)
+    panels[1].plot([], [], lw=2.4, color=COLOURS["black"], label="root mean square")
+    panels[1].plot([], [], "--", lw=1.6, color=blue, label=r"$\pm\sigma$ of the flow")
+    panels[1].legend(frameon=False, loc="upper left", ncols=2)
+    panels[1].set(ylabel=r"across: $\theta_3$")
+    panels[2].plot(times, edge, lw=0.8, color=red)
+    panels[2].axhline(2.0, ls="--", lw=1.6, color=blue)
+    panels[2].set(
+        ylabel=r"$\tilde\eta\,\lambda$ (edge: 2)", xlabel=r"time $\tau = h l k$"
+    )
+    caption = (
+        "A scale-invariant loss under gradient descent with weight decay. It stays at "
+        "the edge (bottom), oscillates across the minimisers with the flow's variance "
+        "(middle), in cycles that grow, and moves along the minimisers to the flattest "
+        "one, as its flow says (top)."
+    )
+    return fig, Numbers(
+        caption,
+        times=times,
+        flow=angle,
+        descent=found,
+        across=across,
+        smooth=smooth,
+        spread=spread,
+        edge=edge,
+    )
