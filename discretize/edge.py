@@ -67,6 +67,8 @@ class Edge:
         Raises:
             BadInput: a state without that moment, of no step, or P with symbols.
         """
+        import sympy as sp
+
         if self.memory is None:
             return 1.0
         moment = _one(state, self.memory)
@@ -75,12 +77,11 @@ class Edge:
             steps = int(_one(state, "count"))
             if steps < 1:
                 raise BadInput("the optimiser has taken no step: P is not known yet.")
-            formula = formula.subs(count, steps - 1)
+            # as a float: exact powers would be fractions of thousands of digits
+            formula = formula.xreplace({count: sp.Float(steps - 1, 30)})
         if formula.free_symbols - {nu}:
             raise BadInput(f"P = {formula} has symbols: give the edge numbers.")
-        import sympy as sp
-
-        function = sp.lambdify([nu], formula, modules="numpy")
+        function = sp.lambdify([nu], sp.N(formula, 20), modules="numpy")
         return jax.tree.map(lambda a: np.asarray(function(np.asarray(a))), moment)
 
     def at(
@@ -189,7 +190,7 @@ def _edge(
     if gain.has(s):
         scale = sp.limit(gain * s, s, sp.oo)
         p = sp.simplify(scale / gain)
-        early = sp.simplify(-scale / sp.diff(jacobian[-1, -1], curvature))
+        early = -scale / sp.diff(jacobian[-1, -1], curvature)
     else:
         used = None
     plain = late.subs(curvature, curvature * p).applyfunc(sp.simplify)
