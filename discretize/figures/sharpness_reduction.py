@@ -61,66 +61,32 @@ def self_stabilisation_cycles(
     import matplotlib.pyplot as plt
 
     model = SelfStabilisation(alpha, beta)
-    delta, unit = float(model.rest[0]), np.sqrt(alpha)
-    start = jnp.array([0.5 * delta, 0.0])
+    units = np.array([float(model.rest[0]), np.sqrt(alpha)])  # δ of X, √α of Y
+    start = jnp.array([0.5 * units[0], 0.0])
     energy = float(model.energy(start))
     period = model.period(energy)
-    times = np.linspace(0.0, period, 400)
-    orbit = _path(model, start, times)
+    orbit = _path(model, start, np.linspace(0.0, period, 400))
     steps = round(cycles * period / eta)
-    loss = model.loss(eta)
-    descent = _descent(
-        SGD, {"learning_rate": eta}, loss, np.asarray(model.start(start)), steps
-    )
-    points = np.abs(descent) * [1, 0] + descent * [0, np.sqrt(beta)]
+    first = np.asarray(model.start(start))
+    w = _descent(SGD, {"learning_rate": eta}, model.loss(eta), first, steps)
+    descent = np.stack([np.abs(w[:, 0]), np.sqrt(beta) * w[:, 1]], axis=1)
+    square = (descent[:, 0] / units[0]) ** 2
+    running = np.cumsum(square) / np.arange(1, steps + 2)
+    cycle = eta * np.arange(steps + 1) / period
 
     fig, (left, right) = plt.subplots(
         1, 2, figsize=(9.0, 4.2), layout="constrained", width_ratios=(1, 1.15)
     )
-    x, y = np.linspace(0.02, 3.2, 200) * delta, np.linspace(-2.4, 2.4, 200) * unit
-    grid = np.stack(np.meshgrid(x, y))
-    energies = jax.vmap(jax.vmap(model.energy))
-    levels = np.asarray(energies(jnp.asarray(grid.transpose(1, 2, 0))))
-    lowest = float(model.energy(model.rest))
-    left.contour(
-        x / delta,
-        y / unit,
-        levels,
-        lowest + alpha * np.array([0.05, 0.2, 0.5, 1.0, 1.7, 2.6]),
-        colors="0.8",
-        linewidths=0.9,
-    )
-    left.plot(
-        *(points / [delta, unit]).T,
-        ".",
-        ms=2.5,
-        color=COLOURS["vermilion"],
-        label=rf"gradient descent, $\eta = {eta:g}$",
-    )
-    left.plot(
-        *(orbit / [delta, unit]).T, lw=2.2, color=COLOURS["blue"], label="cubic flow"
-    )
-    left.plot(1, 0, "k+", ms=9)
-    left.set(
-        xlabel=r"oscillation $|x|/\delta$",
-        ylabel=r"sharpness over the edge, $(S - 2/\eta)/\sqrt{\alpha}$",
-        xlim=(0, 3.2),
-        ylim=(-2.4, 2.4),
-    )
+    _draw_levels(left, model, units)
+    red, blue = COLOURS["vermilion"], COLOURS["blue"]
+    name = rf"gradient descent, $\eta = {eta:g}$"
+    left.plot(*(descent / units).T, ".", ms=2.5, color=red, label=name)
+    left.plot(*(orbit / units).T, lw=2.2, color=blue, label="cubic flow")
     left.legend(loc="upper right", framealpha=0.9, edgecolor="none")
-    running = np.cumsum(points[:, 0] ** 2) / np.arange(1, steps + 2) / delta**2
-    cycle = eta * np.arange(steps + 1) / period
-    right.plot(
-        cycle,
-        points[:, 0] ** 2 / delta**2,
-        lw=0.9,
-        color=COLOURS["vermilion"],
-        label="$x_k^2/\\delta^2$",
-    )
-    right.plot(cycle, running, lw=2.4, color=COLOURS["black"], label="its mean so far")
-    right.axhline(
-        1.0, ls="--", lw=1.4, color=COLOURS["blue"], label=r"$\delta^2$: central flow"
-    )
+    right.plot(cycle, square, lw=0.9, color=red, label=r"$x_k^2/\delta^2$")
+    right.plot(cycle, running, lw=2.4, color="k", label="its mean so far")
+    name = r"$\delta^2$: central flow"
+    right.axhline(1.0, ls="--", lw=1.4, color=blue, label=name)
     right.set(xlabel="time in cycles of the flow", ylabel=r"$x^2/\delta^2$")
     right.legend(frameon=False, loc="upper left")
     caption = (
@@ -131,11 +97,28 @@ def self_stabilisation_cycles(
     return fig, Numbers(
         caption,
         orbit=orbit,
-        descent=points,
+        descent=descent,
         running_mean=running,
         cycle=cycle,
         period=period,
         energy=energy,
+    )
+
+
+def _draw_levels(ax: Any, model: SelfStabilisation, units: np.ndarray) -> None:
+    """Level sets of the energy in units of δ and √α, and the centre."""
+    x, y = np.linspace(0.02, 3.2, 200), np.linspace(-2.4, 2.4, 200)
+    grid = np.stack(np.meshgrid(x, y), axis=-1) * units
+    energies = jax.vmap(jax.vmap(model.energy))(jnp.asarray(grid))
+    above = float(model.alpha) * np.array([0.05, 0.2, 0.5, 1.0, 1.7, 2.6])
+    levels = float(model.energy(model.rest)) + above
+    ax.contour(x, y, np.asarray(energies), levels, colors="0.8", linewidths=0.9)
+    ax.plot(1, 0, "k+", ms=9)
+    ax.set(
+        xlabel=r"oscillation $|x|/\delta$",
+        ylabel=r"sharpness over the edge, $(S - 2/\eta)/\sqrt{\alpha}$",
+        xlim=(0, 3.2),
+        ylim=(-2.4, 2.4),
     )
 
 
@@ -183,42 +166,41 @@ def weight_decay_on_the_sphere(
     across = w[:, 2] / np.sqrt(square)
     smooth = np.sqrt(_smoothed(across**2, 0.15 / decay))
 
+    lines = {"descent": found, "flow": angle, "across": across, "spread": spread}
+    lines |= {"smooth": smooth, "edge": edge}
     fig, panels = plt.subplots(
         3, 1, figsize=(6.6, 6.2), layout="constrained", sharex=True
     )
-    red, blue = COLOURS["vermilion"], COLOURS["blue"]
-    panels[0].plot(times, np.exp(np.cos(found)), lw=3.5, color=red, alpha=0.6)
-    panels[0].plot(times, np.exp(np.cos(angle)), "--", lw=1.6, color=blue)
-    panels[0].plot([], [], lw=3.5, color=red, alpha=0.6, label="descent, weight decay")
-    panels[0].plot([], [], "--", lw=1.6, color=blue, label="its flow")
-    panels[0].set(ylabel=r"sharpness $\lambda(\theta)$", ylim=(0, None))
-    panels[0].legend(frameon=False)
-    panels[1].plot(times, across, ".", ms=1.5, color=red)
-    for sign in (1, -1):
-        panels[1].plot(times, sign * smooth, lw=2.4, color=COLOURS["black"])
-        panels[1].plot(times, sign * spread, "--", lw=1.6, color=blue)
-    panels[1].plot([], [], lw=2.4, color=COLOURS["black"], label="root mean square")
-    panels[1].plot([], [], "--", lw=1.6, color=blue, label=r"$\pm\sigma$ of the flow")
-    panels[1].legend(frameon=False, loc="upper left", ncols=2)
-    panels[1].set(ylabel=r"across: $\theta_3$")
-    panels[2].plot(times, edge, lw=0.8, color=red)
-    panels[2].axhline(2.0, ls="--", lw=1.6, color=blue)
-    panels[2].set(
-        ylabel=r"$\tilde\eta\,\lambda$ (edge: 2)", xlabel=r"time $\tau = h l k$"
-    )
+    _draw_sphere(panels, times, lines)
     caption = (
         "A scale-invariant loss under gradient descent with weight decay. It stays at "
         "the edge (bottom), oscillates across the minimisers with the flow's variance "
         "(middle), in cycles that grow, and moves along the minimisers to the flattest "
         "one, as its flow says (top)."
     )
-    return fig, Numbers(
-        caption,
-        times=times,
-        flow=angle,
-        descent=found,
-        across=across,
-        smooth=smooth,
-        spread=spread,
-        edge=edge,
-    )
+    return fig, Numbers(caption, times=times, **lines)
+
+
+def _draw_sphere(panels: Any, times: np.ndarray, lines: dict) -> None:
+    """Sharpness, oscillation and effective sharpness over τ."""
+    red, blue = COLOURS["vermilion"], COLOURS["blue"]
+    top, middle, bottom = panels
+    for name, style, label in (
+        ("descent", {"lw": 3.5, "color": red, "alpha": 0.6}, "descent, weight decay"),
+        ("flow", {"ls": "--", "lw": 1.6, "color": blue}, "its flow"),
+    ):
+        top.plot(times, np.exp(np.cos(lines[name])), label=label, **style)
+    top.set(ylabel=r"sharpness $\lambda(\theta)$", ylim=(0, None))
+    top.legend(frameon=False)
+    middle.plot(times, lines["across"], ".", ms=1.5, color=red)
+    for name, style, label in (
+        ("smooth", {"lw": 2.4, "color": "k"}, "root mean square"),
+        ("spread", {"ls": "--", "lw": 1.6, "color": blue}, r"$\pm\sigma$ of the flow"),
+    ):
+        middle.plot(times, lines[name], label=label, **style)
+        middle.plot(times, -lines[name], **style)
+    middle.set(ylabel=r"across: $\theta_3$")
+    middle.legend(frameon=False, loc="upper left", ncols=2)
+    bottom.plot(times, lines["edge"], lw=0.8, color=red)
+    bottom.axhline(2.0, ls="--", lw=1.6, color=blue)
+    bottom.set(ylabel=r"$\tilde\eta\,\lambda$ (edge: 2)", xlabel=r"time $\tau = h l k$")

@@ -87,7 +87,7 @@ class SelfStabilisation(Flow):
         x = y[0]
         return y[1] ** 2 / 2 + self.beta * x**2 / 4 - self.alpha * jnp.log(x)
 
-    def loss(self, learning_rate: Scalar) -> Valley:
+    def loss(self, learning_rate: Any) -> Valley:
         r"""The valley with a straight floor on which descent of step η is the model.
 
         f(x, z) = (2/η + √β z) x²/2 - (α/√β) z, on which gradient descent does, with
@@ -188,7 +188,7 @@ class CubicModel(eqx.Module):
         return SelfStabilisation(self.alpha, self.beta)
 
     def coordinates(
-        self, positions: Float[Array, "*k n"], learning_rate: Scalar
+        self, positions: Float[Array, "*k n"], learning_rate: Any
     ) -> Float[Array, "*k 2"]:
         """(x, y) of positions near w†: x = ⟨u, w - w†⟩, y = S + ⟨slope, w - w†⟩ - 2/η.
 

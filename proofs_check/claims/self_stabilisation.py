@@ -181,12 +181,13 @@ def cubic_is_central(ctx: Context) -> Evidence:
 
 
 def _settled(settles: bool) -> Evidence:
-    g = sympy.Matrix(sympy.symbols("g0:3", real=True))
-    slope = sympy.Matrix(sympy.symbols("d0:3", real=True))  # ∇S; u is the first axis
+    g = sympy.symbols("g0:3", real=True)
+    slope = sympy.symbols("d0:3", real=True)  # ∇S; u is the first axis
     variance = sympy.Symbol("v")
-    velocity = g + variance / 2 * slope
+    velocity = [a + variance / 2 * b for a, b in zip(g, slope, strict=True)]
+    pinned = sum(a * b for a, b in zip(velocity, slope, strict=True))
     unknown = [variance, g[0]] if settles else [variance]
-    conditions = [velocity.dot(slope), velocity[0]][: len(unknown)]
+    conditions = [pinned, velocity[0]][: len(unknown)]
     found = sympy.solve(conditions, unknown, dict=True)[0][variance]
     alpha = -(g[1] * slope[1] + g[2] * slope[2])
     beta = slope[1] ** 2 + slope[2] ** 2

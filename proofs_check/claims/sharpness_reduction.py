@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -159,7 +160,8 @@ def normalised_end() -> float:
     def time(z):
         return -2 * np.log((1 + np.sin(z)) / np.cos(z)) + np.log(np.cos(z)) - 1
 
-    return brentq(time, -1.5, 0.0, xtol=1e-15)
+    root: Any = brentq(time, -1.5, 0.0, xtol=1e-15)
+    return float(root)
 
 
 def root_end() -> float:

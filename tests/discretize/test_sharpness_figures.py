@@ -45,9 +45,7 @@ def test_weight_decay_follows_its_flow_though_its_cycles_grow():
     decay = numbers["times"][1]
     assert gap.max() < np.sqrt(decay)
     across, spread = np.abs(numbers["across"]), numbers["spread"]
-    early, late = (
-        across[part] / spread[part] for part in (slice(500), slice(-500, None))
-    )
+    swing = across / spread
     assert swing[-500:].max() > 2 * swing[:500].max()
     middle = slice(300, -300)  # away from the ends of the smoothing
     ratio = numbers["smooth"][middle] / spread[middle]
