@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -234,9 +235,8 @@ def descend(objective, eta, x, steps):
 def _descent(factor) -> Evidence:
     a, d, eta = sympy.symbols("a d eta", positive=True)
     x, z = sympy.symbols("x z", real=True)
-    loss = dataclasses.replace(
-        valley(), parameters={"s": 2 / eta, "a": a, "d": d, "k": sympy.Integer(0)}
-    )
+    letters = {"s": 2 / eta, "a": a, "d": d, "k": sympy.Integer(0)}
+    loss = eqx.tree_at(lambda f: f.parameters, valley(), letters)
 
     def steps(loss, eta, start):
         a, d = loss.parameters["a"], loss.parameters["d"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,7 +131,8 @@ def _two_steps(row: Correspondence, oscillation, unit) -> Evidence:
     made = from_sympy(
         (s + a * z + b * z**2 / 2) * x**2 / 2, [x, z], {s: 1.0, a: 1.0, b: 1.0}
     )
-    loss = dataclasses.replace(made, parameters={"s": s, "a": a, "b": b})
+    letters = {"s": s, "a": a, "b": b}
+    loss = eqx.tree_at(lambda f: f.parameters, made, letters)
     hyper = {name: sympy.Integer(0) for name in row.defaults} | {"learning_rate": eta}
 
     def moved(loss, hyper, x):
