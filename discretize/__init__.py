@@ -26,6 +26,8 @@ from discretize.corridors import decrease_defect as decrease_defect
 from discretize.edge import Edge as Edge
 from discretize.edge import edge as edge
 from discretize.edge import edge_of as edge_of
+from discretize.edge_run import EdgeRun as EdgeRun
+from discretize.edge_run import edge_along as edge_along
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect

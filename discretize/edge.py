@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,22 +68,21 @@ class Edge:
         Raises:
             BadInput: a state without that moment, of no step, or P with symbols.
         """
-        import sympy as sp
-
         if self.memory is None:
             return 1.0
-        moment = _one(state, self.memory)
-        formula, (nu, count) = self.early, self.symbols
-        if formula.has(count):
+        moment, steps = _one(state, self.memory), 1
+        nu, count = self.symbols
+        if self.early.has(count):
             steps = int(_one(state, "count"))
             if steps < 1:
                 raise BadInput("the optimiser has taken no step: P is not known yet.")
-            # as a float: exact powers would be fractions of thousands of digits
-            formula = formula.xreplace({count: sp.Float(steps - 1, 30)})
-        if formula.free_symbols - {nu}:
-            raise BadInput(f"P = {formula} has symbols: give the edge numbers.")
-        function = sp.lambdify([nu], sp.N(formula, 20), modules="numpy")
-        return jax.tree.map(lambda a: np.asarray(function(np.asarray(a))), moment)
+        unknown = self.early.free_symbols - {nu, count}
+        if unknown:
+            raise BadInput(f"P = {self.formula} has symbols: give the edge numbers.")
+        function = _evaluator(self.early, nu, count)
+        return jax.tree.map(
+            lambda a: np.asarray(function(np.asarray(a), steps - 1.0)), moment
+        )
 
     def at(
         self, objective: Objective, params: Any, state: Any, *, tolerance: float = 1e-8
@@ -272,6 +272,14 @@ def _require_smooth(jacobian: Any) -> None:
             "the update has no linear part where gradient and momentum vanish: methods "
             "that divide by a norm or take signs have none."
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _evaluator(formula: Any, nu: Any, count: Any) -> Callable[..., Any]:
+    """The formula as a function of arrays."""
+    import sympy as sp
+
+    return sp.lambdify([nu, count], formula, modules="numpy")
 
 
 def _one(state: Any, name: str) -> Any:

@@ -11,8 +11,11 @@ import numpy as np
 import optax
 
 from discretize.edge import edge_of
+from discretize.edge_run import edge_along
 from discretize.figures.registry import figure
+from discretize.rows import ADAM
 from flows.drawing import COLOURS, Numbers
+from flows.problems import small_digits
 
 UNIT, POSITIVE = (0, 1), (0, math.inf)
 
@@ -98,3 +101,55 @@ def thresholds_by_momentum(*, marked: float = 0.9) -> tuple[Any, Numbers]:
     )
     marks = {f"{name}_at_mark": value for name, value in values.items()}
     return fig, Numbers(caption, beta=beta, mark=marked, **curves, **marks)
+
+
+RUNS = ((0.0, 5e-4, "black"), (0.5, 1e-3, "blue"), (0.9, 3e-3, "vermilion"))
+"""β₁, η and colour of the runs of Adam."""
+
+
+@figure
+def adaptive_edge_of_stability(
+    *, steps: int = 1200, every: int = 24, b2: float = 0.99
+) -> tuple[Any, Numbers]:
+    """Effective sharpness along three full-batch runs of Adam on digits.
+
+    Args:
+        steps: of each run.
+        every: steps between two measurements; divides `steps`.
+        b2: Adam's retention of squares.
+    """
+    import matplotlib.pyplot as plt
+
+    objective, params = small_digits()
+    fig, ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    times, curves, lines = np.zeros(0), {}, {}
+    for b1, eta, colour in RUNS:
+        row = ADAM(learning_rate=eta, b1=b1, b2=b2)
+        run = edge_along(row, objective, params, steps=steps, every=every)
+        times, measured, height = run.steps, eta * run.sharpness, eta * run.limit
+        curves[f"b1_{b1:g}"], lines[f"edge_{b1:g}"] = measured, height
+        label = rf"$\beta_1 = {b1:g}$, $\eta = {eta:g}$"
+        ax.semilogy(times, measured, color=COLOURS[colour], lw=1.6, label=label)
+        ax.axhline(height, color=COLOURS[colour], ls="--", lw=1)
+        ax.annotate(
+            f"{height:.0f}",
+            (1.01, height),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=COLOURS[colour],
+        )
+    ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    ax.minorticks_off()
+    ax.set(
+        xlabel="step of Adam",
+        ylabel=r"effective sharpness $\eta\,\lambda_{\max}(P^{-1}H)$",
+        xlim=(0, steps),
+    )
+    ax.legend(frameon=False, loc="lower right")
+    caption = (
+        "Full-batch Adam on a small network for digits: as it trains, the curvature "
+        "in the geometry of its own preconditioner rises until the step is as "
+        "large as stability allows, and stays there: at 2(1+β₁)/(1-β₁) (dashed), "
+        "which is 2 for RMSProp and 38 for the usual β₁ = 0.9."
+    )
+    return fig, Numbers(caption, steps=times, **curves, **lines)

@@ -10,7 +10,14 @@ import optax
 import pytest
 import scipy.linalg
 
-from discretize import ADAM, SCALAR_RMSPROP, edge, edge_of, stability
+from discretize import (
+    ADAM,
+    SCALAR_RMSPROP,
+    edge,
+    edge_along,
+    edge_of,
+    stability,
+)
 from flows import BadInput, effective_sharpness, from_loss
 from flows.problems import quadratic
 
@@ -132,6 +139,20 @@ def test_a_quadratic_in_closed_form():
     found = effective_sharpness(objective, jnp.ones(3), jnp.array([0.1, 4.0, 5.0]))
     assert found.value == pytest.approx(10.0, rel=1e-12)
     assert abs(found.vector[0]) == pytest.approx(1 / math.sqrt(0.1))
+
+
+def test_a_run_beside_its_edge():
+    """Loss and λ_max(P⁻¹H) every two steps are those of the same run by hand."""
+    optimizer = optax.adam(1e-3, 0.9, 0.99, 1e-4)
+    objective, params = _network()
+    run = edge_along(optimizer, objective, params, steps=6, every=2, first=2)
+    _, end, state = _run(optimizer, 6)
+    assert run.steps.tolist() == [4, 6] and run.limit == pytest.approx(38e3)
+    assert run.loss[-1] == pytest.approx(float(objective.loss_of(end)), rel=1e-12)
+    by_hand = edge(optimizer).at(objective, end, state)
+    assert run.ratio[-1] == pytest.approx(1 / by_hand.ratio, rel=1e-6)
+    with pytest.raises(BadInput, match="every divides steps"):
+        edge_along(optimizer, objective, params, steps=5, every=2)
 
 
 def test_bad_input_is_refused():
