@@ -52,7 +52,8 @@ def valley_at_the_edge(
     begin, t1 = flow.start(jnp.asarray(start)), float(steps)
     times = np.linspace(0.0, t1, 4 * steps + 1)
     central: Any = solve_sections(flow, begin, 0.0, t1, times=times)
-    smooth = solve(flow.stable, begin, 0.0, t1, saveat=diffrax.SaveAt(ts=times))
+    saveat = diffrax.SaveAt(ts=jnp.asarray(times))
+    smooth = solve(flow.stable, begin, 0.0, t1, saveat=saveat)
     walk = _descent(problem, start, learning_rate, steps)
     variance = np.asarray(central.aux.variance)
     fig, (left, right) = plt.subplots(
@@ -69,24 +70,7 @@ def valley_at_the_edge(
         left.plot(z, x, color=COLOURS[ink], lw=3)
         left.plot(z[-1], x[-1], "o", ms=9, color=COLOURS[ink])
     _label_valley(left, limit, np.sqrt(variance[-1]), start)
-    right.plot(walk[:, 0] ** 2, ".-", lw=0.7, **style)
-    right.plot(times, variance, color=COLOURS["green"], lw=3)
-    peak = 20 + int(np.argmax(walk[20:, 0] ** 2))
-    right.text(
-        peak + 0.05 * steps,
-        0.95 * walk[peak, 0] ** 2,
-        "gradient descent, $x_k^2$",
-        color=COLOURS["vermilion"],
-    )
-    right.text(
-        0.98 * steps,
-        1.25 * variance[-1],
-        r"central flow, $\sigma^2(t)$",
-        color=COLOURS["green"],
-        ha="right",
-    )
-    right.set(xlabel="step $k$ = time $t$", ylabel="squared displacement across")
-    right.set_title(r"descent settles on $x^2 = \sigma^2$")
+    _draw_variance(right, walk[:, 0] ** 2, times, variance)
     caption = (
         "A valley that narrows to the right. Gradient flow (blue) follows its floor to "
         "the minimum. Gradient descent cannot: beyond z = 0 the sharpness exceeds 2/η, "
@@ -101,6 +85,30 @@ def valley_at_the_edge(
         gradient_flow=smooth.positions,
         variance=variance,
         entries=central.stats["entries"],
+    )
+
+
+def _draw_variance(ax: Any, squares: Any, times: Any, variance: Any) -> None:
+    ax.plot(squares, ".-", lw=0.7, ms=3.5, color=COLOURS["vermilion"])
+    ax.plot(times, variance, color=COLOURS["green"], lw=3)
+    peak = 20 + int(np.argmax(squares[20:]))
+    ax.text(
+        peak + 0.05 * times[-1],
+        0.95 * squares[peak],
+        "gradient descent, $x_k^2$",
+        color=COLOURS["vermilion"],
+    )
+    ax.text(
+        0.98 * times[-1],
+        1.25 * variance[-1],
+        r"central flow, $\sigma^2(t)$",
+        color=COLOURS["green"],
+        ha="right",
+    )
+    ax.set(
+        xlabel="step $k$ = time $t$",
+        ylabel="squared displacement across",
+        title=r"descent settles on $x^2 = \sigma^2$",
     )
 
 

@@ -120,7 +120,7 @@ def _section(y, t, t1, ts, args, solver, controller):
     times: Any = sol.ts
     states: Any = sol.ys
     end = jax.tree.map(lambda a: a[-1], (times[0], states[0]))
-    first, second = _reserves(*end, args)
+    first, second = _reserves(end[0], end[1], args)
     return states[1], end, second < first, sol.result, sol.stats
 
 

@@ -77,9 +77,10 @@ class Valley(SympyObjective):
         memory adapts to the sharpness, so that the orbit may stand anywhere.
         """
         s, a, d, k = self._values()
-        depth = (d - a * learning_rate**2 / 8) / k
-        memory = (learning_rate * (s + a * depth) / 2) ** 2
-        return ValleyOrbit(jnp.asarray(learning_rate / 2), depth, memory)
+        eta = jnp.asarray(learning_rate)
+        depth = (d - a * eta**2 / 8) / k
+        memory = (eta * (s + a * depth) / 2) ** 2
+        return ValleyOrbit(eta / 2, depth, memory)
 
     def multipliers(self, learning_rate: Scalar) -> Any:
         r"""Both eigenvalues of gradient descent's step at its orbit, x ↦ -x undone.

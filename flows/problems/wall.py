@@ -15,6 +15,7 @@ from flows.objective import Facts, SympyObjective, from_sympy, stated
 from flows.types import Scalar
 
 _ROUNDING = 1e-13
+_ULPS = np.float64(1e-15)  # the least that brentq takes
 
 
 class WallState(NamedTuple):
@@ -153,7 +154,7 @@ class WallPath:
 
         for a, b in itertools.pairwise(ends):
             if p(a) < 0 and p(b) > _ROUNDING:
-                found: Any = brentq(p, a, b, xtol=1e-13, rtol=1e-15)
+                found: Any = brentq(p, a, b, xtol=1e-13, rtol=_ULPS)
                 q = self._below(piece, found)[0, 1]
                 return _Piece(piece.start + found, True, 0.0, float(q))
         return None
@@ -232,7 +233,7 @@ def wall(
         require_range(name, value)
     x, p, q, s, a, d, c, k, m = sympy.symbols("x p q s a d c k m", real=True)
     expression = (s + a * p) * x**2 / 2 - d * p + c * p**2 / 2 + k * q**2 / 2
-    values = {s: 2 / learning_rate, a: narrowing, d: descent}
+    values = {s: 2 / float(learning_rate), a: narrowing, d: descent}
     values |= {c: stiffness, k: curvature, m: coupling}
     made = from_sympy(expression - m * p * q, [x, p, q], values)
     return Wall(stated(Facts()), made.expression, made.variables, made.parameters)

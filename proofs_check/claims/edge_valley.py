@@ -91,8 +91,10 @@ def _moves(leaf: Any) -> bool:
 
 def same(found: Any, wanted: Any, name: str) -> Evidence:
     """Entry by entry."""
-    pair = [np.array([sympy.sympify(e) for e in np.ravel(a)]) for a in (found, wanted)]
-    return decide.identity(equal_symbolically(*pair), name=name)
+    a, b = (
+        np.array([sympy.sympify(e) for e in np.ravel(side)]) for side in (found, wanted)
+    )
+    return decide.identity(equal_symbolically(a, b), name=name)
 
 
 def _orbit(factor: Any) -> Iterator[Evidence]:

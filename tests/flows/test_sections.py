@@ -103,7 +103,7 @@ def test_scalar_rmsprop_in_a_valley():
     def reserve(t, y):
         return 2 - eta * (s0 + a * y[0]) / np.sqrt(y[1])
 
-    reserve.terminal = True
+    reserve.terminal = True  # pyright: ignore
     tight = {"rtol": 1e-11, "atol": 1e-13, "dense_output": True}
     first = solve_ivp(
         below, (0, 100), [0.0, float(start.memory)], events=reserve, **tight
