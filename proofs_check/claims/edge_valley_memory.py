@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import sympy
 
 from discretize.optimizers import scalar_rmsprop
+from flows.central import ScalarRMSProp
 from flows.problems import valley
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.edge_valley import (
@@ -169,3 +173,55 @@ def _(ctx: Context) -> Iterator[Evidence]:
 @valley_scalar_rmsprop.control("one ν for each coordinate")
 def _(ctx: Context) -> Iterator[Evidence]:
     yield from _rms_runs(ctx, rms, 0.95)
+
+
+# -- where the central flow of scalar RMSProp rests ---------------------------------
+
+
+def _rest(variance: Any, eta: Any, s0: Any, s1: Any) -> Iterator[Evidence]:
+    """The central flow's velocity at the edge, z* such that the floor balances σ²."""
+    kappa = sympy.Symbol("kappa", positive=True)
+    f, start = generic(s0, sympy.Integer(0), s1, s1 * variance / 2)
+
+    def velocity(eta, kappa, f, y, variance, memory):
+        rule = ScalarRMSProp(eta, decay=1 / (1 + kappa))
+        u = jnp.array([1.0, 0.0])
+        g, hu = f.gradient(y), f.hvp(y, u)
+        force = g + variance / 2 * f.third(y, u, u)
+        square = rule.square(g, g) + variance * rule.square(hu, hu)
+        return force / rule.preconditioner(0.0, memory), rule.memory_rate(
+            memory, square
+        )
+
+    memory = (eta * s0 / 2) ** 2
+    force, rate = exactly(velocity, eta, kappa, f, start, variance, memory)
+    yield same(force, [0, 0], "w' = 0")
+    yield same([rate], [0], "ν' = 0")
+
+
+@claim(
+    "central_flow.valley-scalar-rmsprop-rest",
+    title="In a valley the central flow of scalar RMSProp rests near the exact orbit",
+    source=dataclasses.replace(COHEN, location="the flow; the gap is derived here"),
+    statement=STATEMENT
+    + r":\quad \frac{\eta^2}{4} - \sigma^2 = \Bigl(\frac{s'\sigma^2}"
+    r"{2s}\Bigr)^2\ \text{at rest, where the orbit has}\ x^2 = \frac{\eta^2}{4}",
+    hypotheses=(r"at the edge, $\nu = (\eta s/2)^2$", r"$f' = -s'\sigma^2/2$"),
+    grade="proved",
+    unit="identity",
+)
+def scalar_rmsprop_rest(ctx: Context) -> Iterator[Evidence]:
+    """ν' with E|g|² = |g|² + σ²s², to second order in the oscillation; η² solved for.
+
+    The orbit's own |g|² has no part along z, the flow's has f'²: hence the gap.
+    """
+    s0, s1, variance = sympy.symbols("s_0 s_1 sigma", positive=True)
+    eta = 2 * sympy.sqrt(variance + (s1 * variance / (2 * s0)) ** 2)
+    yield from _rest(variance, eta, s0, s1)
+
+
+@scalar_rmsprop_rest.control("the orbit's amplitude, σ² = η²/4")
+def _(ctx: Context) -> Evidence:
+    eta, s0, s1 = sympy.symbols("eta s_0 s_1", positive=True)
+    *_, memory = _rest(eta**2 / 4, eta, s0, s1)
+    return memory
