@@ -7,6 +7,7 @@ from flows.central.averages import covariance_trace as covariance_trace
 from flows.central.averages import midpoints as midpoints
 from flows.central.averages import second_variation as second_variation
 from flows.central.averages import smoothed as smoothed
+from flows.central.eigenblock import hessian_at as hessian_at
 from flows.central.flow import CentralFlow as CentralFlow
 from flows.central.flow import CentralState as CentralState
 from flows.central.flow import StableFlow as StableFlow
