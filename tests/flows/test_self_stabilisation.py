@@ -6,11 +6,18 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.integrate
+import sympy as sp
 from helpers import small_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows import BadInput, SelfStabilisation, cubic_model, from_sympy
+from flows.central import (
+    CentralFlow,
+    GradientDescent,
+    complementarity,
+    covariance_trace,
+)
 
 MODEL = SelfStabilisation(0.2, 1.3)
 START = np.array([0.3, 0.1])
@@ -161,8 +168,30 @@ def test_the_point_is_where_nothing_oscillates(network):
 
 
 def test_a_hilltop_has_no_edge():
-    import sympy
-
-    x = sympy.Symbol("x", real=True)
+    x = sp.Symbol("x", real=True)
     with pytest.raises(BadInput, match="no edge"):
         cubic_model(from_sympy(-(x**2), [x]), jnp.array([0.1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settled", [True, False])
+def test_the_central_flow_has_the_models_variance_once_settled(settled):
+    """A loss with ∂³f/∂u³ = 6; its linear term along u decides ⟨w', u⟩ = 0."""
+    x, z, q, pull = sp.symbols("x z q pull", real=True)
+    a, b, d = 1.5, -0.4, 0.3
+    expected = 2 * a * d / (a**2 + b**2)
+    f = (20 + sp.Rational(3, 2) * z - sp.Rational(2, 5) * q) * x**2 / 2
+    f = f + x**3 - sp.Rational(3, 10) * z + pull * x
+    loss = from_sympy(f, [x, z, q], {pull: -3 * expected if settled else 0.0})
+    model = cubic_model(loss, jnp.array([1e-3, 0.0, 0.0]))
+    flow = CentralFlow(loss, GradientDescent(0.1))
+    here = complementarity(flow, 0.0, flow.start(jnp.zeros(3)), size=3)
+    found = float(covariance_trace(here.block.vectors, here.covariance))
+    if settled:
+        assert found == pytest.approx(expected, rel=1e-9)
+        # the model is measured at ⟨∇f, u⟩ = 0, a step of σ²/40 ∂³f away
+        assert float(model.flow.variance) == pytest.approx(expected, rel=0.1)
+    else:
+        # there ∇S counts with its part along u
+        assert found == pytest.approx(expected * 2.41 / (2.41 + 36), rel=1e-9)
+        assert float(model.flow.variance) == pytest.approx(expected, rel=1e-6)
