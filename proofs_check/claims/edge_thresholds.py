@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -61,14 +62,17 @@ def scalar(eta, b2, eps):
     return scalar_rmsprop(eta, b2, eps)
 
 
+def _ranges(factory: Callable) -> dict[str, Any]:
+    """[0, 1) for the arguments named b..., positive numbers for the others."""
+    names = inspect.signature(factory).parameters
+    return {n: (0, 1) if n.startswith("b") else (0, math.inf) for n in names}
+
+
 def _found(ctx: Context, factory: Callable) -> Any:
     """The edge of a factory, all its arguments symbols."""
 
     def build():
-        names = factory.__code__.co_varnames[: factory.__code__.co_argcount]
-        unit = (0, 1)
-        ranges = {n: unit if n.startswith("b") else (0, math.inf) for n in names}
-        return edge_of(factory, **ranges)
+        return edge_of(factory, **_ranges(factory))
 
     return ctx.compiled(factory, build)
 
@@ -318,16 +322,13 @@ def _leaves_at(
     ctx: Context, factory: Callable, root: int, other: Callable
 ) -> Iterator[Evidence]:
     """p(root) = 0 at the limit, and p(0) is the product of `root` and the other one."""
-    names = factory.__code__.co_varnames[: factory.__code__.co_argcount]
-    ranges: dict[str, Any] = {
-        n: (0, 1) if n.startswith("b") else (0, math.inf) for n in names
-    }
+    ranges = _ranges(factory)
     found = ctx.compiled(("limit", factory), lambda: stability_of(factory, **ranges))
     s = {v.name: v for v in found.polynomial.free_symbols}
     p = sympy.expand(found.polynomial.subs(s["lambda"], found.limit))
     at_root = equal_symbolically(p.subs(s["z"], root), sympy.Integer(0))
     yield decide.identity(at_root, name=f"p({root}) of {factory.__name__}")
-    product = equal_symbolically(p.subs(s["z"], 0), root * other(s[names[1]]))
+    product = equal_symbolically(p.subs(s["z"], 0), root * other(s[list(ranges)[1]]))
     yield decide.identity(product, name=f"the other root of {factory.__name__}")
 
 
