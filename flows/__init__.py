@@ -53,6 +53,7 @@ from flows.central.stationary import (
 from flows.central.stationary import stationary_scalar as stationary_scalar
 from flows.chebyshev import RKC2 as RKC2
 from flows.chebyshev import ROCK4 as ROCK4
+from flows.checkpoint import Checkpoint as Checkpoint
 from flows.conserved import balancedness as balancedness
 from flows.conserved import drift as drift
 from flows.conserved import is_conserved as is_conserved

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.checkpoint import open_pieces
 from flows.door import require_instance, require_number, require_state
 from flows.dynamics import Dynamics, State
 from flows.errors import BadInput, NonFiniteState
@@ -113,6 +114,10 @@ def _last(a):
     return a[-1]
 
 
+def _end(a):
+    return a[-1:]
+
+
 def _finite(y):
     leaves = jax.tree.leaves(eqx.filter(y, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in leaves]))
@@ -147,6 +152,7 @@ def iterate(
     noise: Any = None,
     save: Literal["all", "last"] | int = "all",
     progress: bool = False,
+    checkpoint: Any = None,
     throw: bool = True,
 ) -> Trajectory:
     """Repeat y ← Φ_h(y) in one compiled loop.
@@ -164,6 +170,10 @@ def iterate(
             of step sizes compiles once), or every `save`-th (must divide `steps`); the
             start always stands first.
         progress: show a bar; an interrupt then keeps the finished part.
+        checkpoint: a folder, or `flows.Checkpoint(folder, every=<steps>)`: the run is
+            written there piece by piece, and the same call again takes it up where it
+            ended, to the same bits. Other arguments than those of the run are refused,
+            but for `steps`.
         throw: whether a non-finite state raises; otherwise the run is cut before it
             and `end` says so.
 
@@ -172,17 +182,19 @@ def iterate(
 
     Raises:
         BadInput: a step size that is not positive, a non-finite start, missing noise,
-            a `save` that does not divide `steps`, a step that changes the state's type.
+            a `save` that does not divide `steps`, a step that changes the state's type,
+            a checkpoint of another run.
         NonFiniteState: a state stopped being finite; says the model, step and time.
     """
     _check_pair(scheme, dynamics)
     require_number("t0", t0)
     steps = _step_sizes(h, steps, save)
-    leaves = jax.tree.leaves((h, t0, y0, dynamics, scheme, noise))
-    traced = is_traced(leaves)
+    traced = is_traced((h, t0, y0, dynamics, scheme, noise))
     require_finite(y0, "the start")
     require_state(dynamics, y0)
-    carry = scheme.init(dynamics, t0, y0)
+    what = f"{type(scheme).__name__} on {type(dynamics).__name__}"
+    with compiling(f"the start of {what}", show=False if traced else None):
+        carry = scheme.init(dynamics, t0, y0)
     _check_noise(scheme, dynamics, y0, noise, steps)
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = jax.tree.leaves(eqx.filter(y0, eqx.is_inexact_array))[0].dtype
@@ -190,26 +202,27 @@ def iterate(
     ts = None if h.ndim == 0 else _times(t0, h, steps)
     keep = {"all": 1, "last": steps}.get(save, save)  # pyright: ignore
     loop = (np.asarray(0), y0, carry)
-    what = f"{type(scheme).__name__} on {type(dynamics).__name__}"
+    account = (scheme, dynamics, y0, t0, h, noise, save)
+    pieces = open_pieces(checkpoint, *account, every=-(-steps // _CHUNKS))
 
     def run(loop, start, stop):
         if keep == steps and not traced:
-            n = np.asarray(steps)
-            return _run_last(scheme, dynamics, loop, t0, h, n, ts, noise)
+            end = np.asarray(stop)
+            return _run_last(scheme, dynamics, loop, t0, h, end, ts, noise)
         n, part = stop - start, slice(start, stop)
-        xi = noise
-        if n < steps:
-            xi = jax.tree.map(lambda a: a[part], noise)
+        xi = noise if n == steps else jax.tree.map(lambda a: a[part], noise)
         hs, grid = (h, None) if ts is None else (h[part], ts[start : stop + 1])
         return _run(scheme, dynamics, loop, t0, hs, n, keep, traced, grid, xi)
 
     try:
-        if progress:
-            (times, states), aux, finite, done = _chunks(run, loop, steps, keep, what)
-        else:
+        if pieces is None and (traced or not progress):
             with compiling(what, show=False if traced else None):
                 _, (times, states), aux, finite = run(loop, 0, steps)
             done = steps
+        else:
+            (times, states), aux, finite, done = _chunks(
+                run, loop, steps, keep, what, save == "last", progress, pieces
+            )
     except (TypeError, ValueError):
         # Diagnosed only now: a check before each run would trace the step twice.
         _check_step(scheme, dynamics, t0, y0, jnp.ravel(h)[0], noise, carry)
@@ -218,13 +231,14 @@ def iterate(
     run_ = Trajectory(times, states, dynamics, aux, end, {"steps": done})
     if is_traced(finite) or finite:
         return run_
+    return _diverged(run_, scheme, y0, carry, t0, h, steps, noise, throw)
+
+
+def _diverged(run: Trajectory, scheme, y0, carry, t0, h, steps, noise, throw):
+    """The run cut before it stopped being finite, or the error that says where."""
     ts, hs = _times(t0, h, steps), jnp.broadcast_to(h, (steps,))
-    bad = int(_first_bad(scheme, dynamics, y0, carry, ts, hs, noise))
-    return _diverged(run_, bad, float(ts[bad + 1]), throw)
-
-
-def _diverged(run: Trajectory, bad: int, time: float, throw: bool) -> Trajectory:
-    name = type(run.dynamics).__name__
+    bad = int(_first_bad(scheme, run.dynamics, y0, carry, ts, hs, noise))
+    time, name = float(ts[bad + 1]), type(run.dynamics).__name__
     text = f"{name} is no longer finite after step {bad + 1}, at t = {time:.6g}"
     if throw:
         raise NonFiniteState(
@@ -325,25 +339,49 @@ def _check_step(scheme, dynamics, t0, y0, h, noise, carry) -> None:
         raise BadInput(f"the step maps a state like {y0} to one like {out}.")
 
 
-def _chunks(run, loop, steps, keep, what):
-    """`run` in pieces of whole `keep`-blocks; an interrupt keeps what is finished."""
-    size = keep * max(1, -(-steps // (keep * _CHUNKS)))
+def _chunks(run, loop, steps, keep, what, last, progress, pieces):
+    """`run` in pieces of whole `keep`-blocks; an interrupt keeps what is finished.
+
+    Where the `last` state alone is kept, pieces may end anywhere.
+    """
+    block = 1 if last else keep
+    every = -(-steps // _CHUNKS) if pieces is None else pieces.every
+    size = block * max(1, -(-every // block))
     kept, shown_by, done, finite = [], [], 0, True
-    with bar(steps, what, "step") as shown:
+    if pieces is not None:
+
+        def like():
+            return jax.eval_shape(lambda loop: run(loop, 0, block)[1:3], loop)
+
+        for piece in pieces.read(loop, like, steps, block):
+            done, loop = piece.stop, piece.loop
+            kept.append(piece.rows)
+            shown_by.append(piece.aux)
+    meter = bar(steps, what, "step") if progress else compiling(what)
+    with meter as shown:
+        if progress and done:
+            shown.update(done)
         try:
-            while done < steps:
+            while done < steps and finite:
                 stop = min(steps, done + size)
                 loop, rows, aux, finite = run(loop, done, stop)
                 jax.block_until_ready(loop)
-                # A piece starts where the one before it ended.
-                kept.append(jax.tree.map(lambda a: a[1:], rows) if done else rows)
+                if pieces is not None and finite:
+                    pieces.write(done, stop, loop, rows, aux)
+                kept.append(rows)
                 shown_by.append(aux)
-                shown.update(stop - done)
+                if progress:
+                    shown.update(stop - done)
                 done = stop
         except KeyboardInterrupt:
             if not kept:
                 raise
+    # A piece starts where the one before it ended.
+    kept = [jax.tree.map(lambda a: a[1:], r) if i else r for i, r in enumerate(kept)]
     rows, aux = (
         jax.tree.map(lambda *a: jnp.concatenate(a), *p) for p in (kept, shown_by)
     )
+    if last:
+        ends = np.array([0, -1])
+        rows, aux = jax.tree.map(lambda a: a[ends], rows), jax.tree.map(_end, aux)
     return rows, aux, finite, done
