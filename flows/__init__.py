@@ -23,6 +23,8 @@ from flows.central.averages import covariance_trace as covariance_trace
 from flows.central.averages import midpoints as midpoints
 from flows.central.averages import second_variation as second_variation
 from flows.central.averages import smoothed as smoothed
+from flows.central.frozen import RestingMemory as RestingMemory
+from flows.central.frozen import rest_memory as rest_memory
 from flows.central.self_stabilisation import CubicModel as CubicModel
 from flows.central.self_stabilisation import SelfStabilisation as SelfStabilisation
 from flows.central.self_stabilisation import cubic_model as cubic_model

@@ -11,6 +11,8 @@ from flows.central.eigenblock import hessian_at as hessian_at
 from flows.central.flow import CentralFlow as CentralFlow
 from flows.central.flow import CentralState as CentralState
 from flows.central.flow import StableFlow as StableFlow
+from flows.central.frozen import RestingMemory as RestingMemory
+from flows.central.frozen import rest_memory as rest_memory
 from flows.central.linear_response import Instant as Instant
 from flows.central.linear_response import Response as Response
 from flows.central.linear_response import complementarity as complementarity
@@ -43,3 +45,9 @@ from flows.central.stationary import (
     stationary_preconditioner as stationary_preconditioner,
 )
 from flows.central.stationary import stationary_scalar as stationary_scalar
+from flows.central.validity import Finding as Finding
+from flows.central.validity import Validity as Validity
+from flows.central.validity import ValidityWarning as ValidityWarning
+from flows.central.validity import check_start as check_start
+from flows.central.validity import kinks as kinks
+from flows.central.validity import validity as validity

@@ -95,6 +95,15 @@ def minimise(program: Program) -> Optimum:
     return _polish(program, start * q, t)
 
 
+def _inside(program: Program, q: np.ndarray) -> bool:
+    """Whether 2 diag(q) - H is positive definite, and q > 0."""
+    try:
+        np.linalg.cholesky(program.gap(q))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.min(q) > 0)
+
+
 def _barrier(program: Program, q: np.ndarray, t: float):
     """Value, gradient and Hessian of the centring problem; None outside the cone."""
     if np.min(q) <= 0:
@@ -139,13 +148,16 @@ def _centre(program: Program, q: np.ndarray, t: float) -> np.ndarray:
         slope, step = float(gradient @ step), q * step
         if -slope <= CENTRED**2:
             break
-        size, there = 1.0, None
+        size, near = 1.0, -slope < NEAR**2
         while size > 1e-12:
             there = _barrier(program, q + size * step, t)
             # Close by, where Newton's step is safe, the value may be all rounding.
-            enough = np.inf if -slope < NEAR**2 else value + 0.1 * size * slope
+            enough = np.inf if near else value + 0.1 * size * slope
             if there is not None and there[0] <= enough:
-                break
+                # At most half way to the boundary: from nearer to it Newton's method
+                # comes back by doublings only.
+                if near or _inside(program, q + 2 * size * step):
+                    break
             size *= 0.5
         else:
             break
