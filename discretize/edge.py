@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -218,7 +219,7 @@ def _even(traced: TracedStep) -> list[int]:
     n = len(traced.entries) - 1
     rng = np.random.default_rng(0)
     values = [sp.Rational(int(k), 64) for k in rng.integers(8, 56, n + 1)]
-    numbers = {traced.count: sp.Integer(7)}
+    numbers: dict[Any, Any] = {traced.count: sp.Integer(7)}
     for e in set().union(*(e.free_symbols for e in traced.image)):
         if e not in traced.entries and e != traced.count:
             numbers[e] = sp.Rational(int(rng.integers(8, 56)), 64)
@@ -226,7 +227,10 @@ def _even(traced: TracedStep) -> list[int]:
     def images(signs):
         at = zip(traced.entries, signs, values, strict=True)
         table = {**numbers, **{z: sign * v for z, sign, v in at}}
-        return [complex(e.xreplace(table)) for e in traced.image]
+        try:
+            return [complex(e.xreplace(table)) for e in traced.image]
+        except TypeError:  # a comparison of roots of negative numbers
+            return [math.nan] * (n + 1)
 
     plain = images([1] * (n + 1))
     for size in range(n, -1, -1):

@@ -170,6 +170,7 @@ def test_bad_input_is_refused():
     for optimizer, word in (
         (optax.amsgrad(0.1), "more than one second moment"),
         (optax.lion(0.1), "no linear part"),
+        (optax.lamb(0.1), "no linear part"),
     ):
         with pytest.raises(BadInput, match=word):
             edge(optimizer)
