@@ -20,6 +20,7 @@ from discretize import (
     stability,
 )
 from flows import BadInput, effective_sharpness, from_loss
+from flows.central import GradientDescent, Momentum
 from flows.problems import quadratic
 
 UNIT, POSITIVE = (0, 1), (0, math.inf)
@@ -64,6 +65,20 @@ def test_the_limit_is_proved_for_all_hyperparameters():
     # at the minimiser, where ν = 0, the same optimiser has a limit that ε sets
     at_rest = stability(optax.adam(0.1, eps=1e-3)).limit
     assert float(at_rest) == pytest.approx(0.38, rel=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9])
+def test_rules_of_central_flows_have_the_edges_of_their_optimisers(beta):
+    """C P of the rule is the limit that is derived from optax's own step."""
+    mean = optax.chain(optax.ema(beta, debias=False), optax.scale(-0.3))
+    for optimizer, rule in (
+        (optax.sgd(0.3), GradientDescent(0.3)),
+        (optax.sgd(0.3, momentum=beta), Momentum(0.3, beta)),
+        (optax.sgd(0.3, momentum=beta, nesterov=True), Momentum(0.3, beta, "nesterov")),
+        (mean, Momentum(0.3, beta, "ema")),
+    ):
+        threshold = float(rule.edge * rule.preconditioner(0.0, None))
+        assert threshold == pytest.approx(float(edge(optimizer).limit), rel=1e-12)
 
 
 def test_weight_decay_moves_the_limit():
