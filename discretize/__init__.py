@@ -1,6 +1,8 @@
 """Schemes, discrete optimisers, and what ties them to a dynamics."""
 
 from discretize import figures as figures
+from discretize.central_comparison import CentralComparison as CentralComparison
+from discretize.central_run import compare_central as compare_central
 from discretize.certificate import Approximation as Approximation
 from discretize.certificate import Certificate as Certificate
 from discretize.certificate import Descent as Descent

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from discretize.central_run import compare_central, is_central
 from discretize.comparison import Comparison, Outcome
 from discretize.correspondence import Pairing
 from discretize.optimiser import Fixed, OptaxStep, Training
+from discretize.schemes import CentralEuler
 from flows import (
     BadInput,
     Dynamics,
@@ -42,13 +44,15 @@ def compare(
     *,
     steps: int | None = None,
     t1: Scalar | None = None,
-    dynamics: Flow | None = None,
+    dynamics: Any = None,
     clock: Scalar | None = None,
     start: Any = None,
     flow: bool = True,
     rtol: float | None = None,
     check_sharpness: bool = True,
     allow_unstable: bool = False,
+    scheme: CentralEuler | None = None,
+    checkpoint: Any = None,
     progress: bool = False,
 ) -> Comparison:
     """Step an optimiser and integrate a flow, from one start, on one clock.
@@ -62,7 +66,9 @@ def compare(
             starts from its flat vector.
         steps: number of optimiser steps, or
         t1: the time to reach, in the flow's unit (rounded to whole steps).
-        dynamics: a flow (for a bare optax optimiser).
+        dynamics: a flow (for a bare optax optimiser). `CentralFlow`, or one of its
+            instances, asks for a comparison at the edge of stability, on the clock of
+            steps: see `compare_central`.
         clock: time of one step (for a bare optax optimiser): for `optax.sgd(0.1)` 0.1.
         start: state in which that flow starts (default: the flat vector of `params`).
         flow: False leaves the flow out and runs the optimiser (and its scheme) alone.
@@ -72,13 +78,16 @@ def compare(
             at the start and warn if the step is beyond the limit there.
         allow_unstable: go on beyond a known stability limit; the result then says
             `outcome = Outcome.DIVERGED` where it diverged.
+        scheme: how a central flow is stepped: `CentralEuler(block=8)`.
+        checkpoint: a folder to which the optimiser's run is written (with a central
+            flow: both), to be taken up by the same call; see `flows.Checkpoint`.
         progress: show a bar; an interrupt keeps what is done.
 
     Returns:
         A `Comparison`: paths, losses, distance, the exact gap where the row has a
-        scheme. Its `outcome` is DIVERGED where the optimiser left the finite numbers,
-        or its loss grew in all with a step beyond the limit (known, or measured at the
-        start).
+        scheme; with a central flow a `CentralComparison`. Its `outcome` is DIVERGED
+        where the optimiser left the finite numbers, or its loss grew in all with a
+        step beyond the limit (known, or measured at the start).
 
     Raises:
         BadInput: see the arguments.
@@ -87,6 +96,13 @@ def compare(
             being within every known limit.
     """
     _require_arguments(objective, params, rtol)
+    running: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress}
+    if is_central(dynamics):
+        _refuse_clock(t1=t1, clock=clock, start=start, flow=None if flow else flow)
+        running |= {"scheme": scheme, "allow_unstable": allow_unstable}
+        sides = (objective, optimizer, params)
+        return compare_central(*sides, steps=steps, dynamics=dynamics, **running)
+    _refuse_scheme(scheme)
     x = objective.ravel(params)
     # optax steps on arrays; an equinox module's functions stay with the objective.
     params = eqx.filter(objective.params(x), eqx.is_array)
@@ -97,9 +113,8 @@ def compare(
         optimizer = optimizer.in_precision(x.dtype)
         if flow:
             _check_memory(optimizer)
-        unstable = _check_limit(
-            objective, optimizer, x, allow_unstable, check_sharpness
-        )
+        told = (allow_unstable, check_sharpness)
+        unstable = _check_limit(objective, optimizer, x, *told)
         step = OptaxStep(optimizer.row.optimizer, optimizer.hyper)
         model = optimizer.dynamics(objective)
         t0, y0 = optimizer.row.start(model, optimizer.hyper, x)
@@ -107,20 +122,12 @@ def compare(
         one = optimizer.step_sizes(1) if optimizer.schedule else optimizer.step_sizes(0)
     else:
         model, one = _bare(optimizer, dynamics, clock)
-        step = OptaxStep(Fixed(optimizer), None)
+        step, label = OptaxStep(Fixed(optimizer), None), "optimiser"
         t0, y0 = 0.0, x if start is None else start
-        label = "optimiser"
     steps = _steps(steps, t1, optimizer, one)
     hs = optimizer.step_sizes(steps) if isinstance(optimizer, Pairing) else one
-    discrete = iterate(
-        step,
-        Training(objective),
-        params,
-        h=hs,
-        steps=steps,
-        progress=progress,
-        throw=False,
-    )
+    running |= {"h": hs, "steps": steps, "throw": False}
+    discrete = iterate(step, Training(objective), params, **running)
     if unstable != "known" and not allow_unstable:
         _refuse_divergence(label, discrete, hs)
     outcome = _outcome(discrete, objective, unstable)
@@ -130,6 +137,20 @@ def compare(
         beside = _flow_side(field, y0, t0, discrete.times, rtol, progress, outcome)
     scheme = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
     return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
+
+
+def _refuse_scheme(scheme) -> None:
+    if scheme is not None:
+        raise BadInput("scheme= is for dynamics=CentralFlow; a row brings its own.")
+
+
+def _refuse_clock(**given) -> None:
+    """A central flow's clock is the optimiser's step, and it starts with it."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise BadInput(
+            f"with a central flow say steps=<number>; {', '.join(names)} is not for it."
+        )
 
 
 def _require_arguments(objective, params, rtol) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from flows import BadInput, Dynamics, Objective, Scheme
+from flows.central import Rule
 from flows.types import is_traced
 
 Hyper = Mapping[str, Any]
@@ -101,6 +102,10 @@ class Correspondence:
             tell it.
         domain: what the entries of a start must be, as assumptions on symbols
             (`positive`); for proofs.
+        rule: hyper -> the optimiser as its central flow sees it, w ← w - P⁻¹g; None
+            where no central flow is known. The learning rate may be a schedule.
+        lag: hyper -> steps by which the optimiser stays behind the path that its first
+            gradient points along, its buffer being empty at the start.
     """
 
     name: str
@@ -121,6 +126,8 @@ class Correspondence:
     solved: Callable[[Any, Hyper], Dynamics] | None = None
     ranges: Mapping[str, str] = field(default_factory=dict)
     domain: Mapping[str, Any] = field(default_factory=dict)
+    rule: Callable[[Hyper], Rule] | None = None
+    lag: Callable[[Hyper], Any] | None = None
 
     def __call__(self, **hyper: Any) -> Pairing:
         """The row at given hyperparameters.

@@ -12,6 +12,7 @@ from discretize.optimizers import scalar_rmsprop
 from discretize.rows.common import memory, rate
 from discretize.schemes import EXACT_EMA, Euler, Splitting
 from flows import AdamFlow, AdamState, RMSPropFlow, RMSPropState, adam_start
+from flows.central import RMSProp, ScalarRMSProp
 
 
 def _adam_flow(objective, hyper):
@@ -83,6 +84,12 @@ def _scalar_rmsprop(hyper):
     return scalar_rmsprop(hyper["learning_rate"], **{n: hyper[n] for n in _RMS_HYPER})
 
 
+def _rms_rule(hyper, kind):
+    eta, decay = hyper["learning_rate"], hyper["decay"]
+    inside, start = hyper["eps"], hyper["initial_scale"]
+    return kind(eta, decay, eps_root=inside, initial=start)
+
+
 def _rmsprop_state(dynamics, hyper, x):
     square = dynamics.square(x)  # for its shape: one a coordinate, or one for all
     return RMSPropState(x, jnp.full_like(square, hyper["initial_scale"]))
@@ -102,6 +109,7 @@ RMSPROP = Correspondence(
     scheme_start=_rmsprop_state,
     relation=Exact(),
     flow_order=Order(1.0, "sup"),
+    rule=lambda hyper: _rms_rule(hyper, RMSProp),
     required=("learning_rate",),
     defaults={"decay": 0.9, "eps": 1e-8, "initial_scale": 0.0},
     conventions=(
@@ -118,6 +126,7 @@ SCALAR_RMSPROP = dataclasses.replace(
     name="scalar_rmsprop",
     dynamics=_scalar_rmsprop_flow,
     optimizer=_scalar_rmsprop,
+    rule=lambda hyper: _rms_rule(hyper, ScalarRMSProp),
     conventions=(
         "time of a step: η; memory τ = -η / ln β",
         "eps inside the root, no bias correction",

@@ -8,11 +8,16 @@ import optax
 from discretize.correspondence import Correspondence, Order
 from discretize.rows.common import euler_row, position, rate
 from flows import GradientFlow, ModifiedHeavyBallFlow, slip
+from flows.central import GradientDescent, Momentum
 
 
 def _gradient_flow(objective, hyper):
     del hyper
     return GradientFlow(objective)
+
+
+def _descent(hyper):
+    return GradientDescent(hyper["learning_rate"])
 
 
 def _sgd(hyper):
@@ -25,6 +30,7 @@ SGD = euler_row(
     optimizer=_sgd,
     conventions=("time of a step: η", "x_k stands beside x(t_k), t_k = Σ η_j"),
     limit=lambda hyper: 2.0,
+    rule=_descent,
     source="Elkabetz and Cohen, arXiv 2107.06608",
 )
 """Gradient descent is explicit Euler on gradient flow."""
@@ -34,6 +40,10 @@ def _heavy_ball_flow(objective, hyper):
     return ModifiedHeavyBallFlow(
         objective, jnp.asarray(hyper["learning_rate"]), jnp.asarray(hyper["momentum"])
     )
+
+
+def _momentum(hyper):
+    return Momentum(hyper["learning_rate"], hyper["momentum"])
 
 
 def _heavy_ball(hyper):
@@ -62,6 +72,8 @@ HEAVY_BALL = Correspondence(
         "the norm is at the end time: the layer β^k of the first steps is of order η",
     ),
     limit=lambda hyper: 2.0 * (1.0 + hyper["momentum"]),
+    rule=_momentum,
+    lag=lambda hyper: hyper["momentum"] / (1.0 - hyper["momentum"]),
     source="Ghosh, Lyu, Zhang and Wang, arXiv 2302.00849",
 )
 """Heavy ball follows its modified flow, from the slipped start, to order 2."""

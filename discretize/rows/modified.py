@@ -15,6 +15,7 @@ from discretize.rows.common import at_zero, position, rate
 from discretize.schemes import Euler
 from discretize.shuffled import MeanEpoch, ShuffledFlow, as_batches
 from flows import GradientFlow
+from flows.central import Momentum
 from flows.door import require_whole
 
 BARRETT = "Barrett and Dherin, arXiv 2009.11162"
@@ -114,6 +115,14 @@ def _momentum_modified(terms: int, nesterov: bool) -> Correspondence:
         beta = hyper["momentum"]
         return 2.0 * (1.0 + beta) / (1.0 + (2.0 * beta if nesterov else 0.0))
 
+    def rule(hyper):
+        form = "nesterov" if nesterov else "polyak"
+        return Momentum(hyper["learning_rate"], hyper["momentum"], form)
+
+    def lag(hyper):
+        beta = hyper["momentum"]
+        return beta ** (2 if nesterov else 1) / (1.0 - beta)
+
     kind = "nesterov" if nesterov else "momentum"
     return Correspondence(
         name=f"optax.sgd({kind}), {terms} term{'s' if terms > 1 else ''}",
@@ -133,6 +142,8 @@ def _momentum_modified(terms: int, nesterov: bool) -> Correspondence:
             " η",
         ),
         limit=limit,
+        rule=rule,
+        lag=lag,
         source="derived here; Ghosh, Lyu, Zhang and Wang, arXiv 2302.00849",
     )
 
