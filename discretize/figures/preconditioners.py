@@ -73,8 +73,9 @@ def _run(objective, x, steps: int):
 
     def step(state, _):
         x, memory = state
-        update, memory = optimiser.update(objective.gradient(x), memory)
-        return (x + update, memory), (x, memory[0].nu)
+        update, new = optimiser.update(objective.gradient(x), memory)
+        seen: Any = new
+        return (x + update, new), (x, seen[0].nu)
 
     return jax.lax.scan(step, (x, optimiser.init(x)), None, length=steps)[1]
 

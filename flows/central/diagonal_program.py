@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -138,7 +138,7 @@ def _follow(program: Program, q: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _centre(program: Program, q: np.ndarray, t: float) -> np.ndarray:
     """Newton's method with backtracking, to a decrement of `CENTRED`."""
-    here = _barrier(program, q, t)
+    here: Any = _barrier(program, q, t)
     for _ in range(NEWTON_STEPS):
         value, gradient, hessian = here
         # In units of q, for entries of very different size
@@ -244,7 +244,8 @@ def _newton(scaled, q, free, vectors, eigenvalues, m):
     length = np.sqrt(np.abs(matrix).max(axis=0, initial=1e-300))
     unit, matrix = unit / length, matrix / np.outer(length, length)
     # Least squares, because multipliers need not be unique.
-    answer = scipy.linalg.lstsq(matrix, right * unit, lapack_driver="gelsy")[0] * unit
+    found: Any = scipy.linalg.lstsq(matrix, right * unit, lapack_driver="gelsy")
+    answer = found[0] * unit
     if not np.all(np.isfinite(answer)):
         return None
     step = np.zeros_like(q)

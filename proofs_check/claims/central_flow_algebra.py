@@ -297,10 +297,11 @@ def _smallest_slope(ctx: Context, *, clipped: bool) -> Evidence:
 def _one_update(eta, b2, nu, g):
     """What optax's state and update, and the rule, say of one step from ν."""
     optimiser = optax.rmsprop(eta, decay=b2, eps=0.0)
-    state = optimiser.init(g)
+    state: Any = optimiser.init(g)
     state = (state[0]._replace(nu=nu), *state[1:])
-    step, state = optimiser.update(g, state)
-    return step, state[0].nu
+    step, after = optimiser.update(g, state)
+    memory: Any = after
+    return step, memory[0].nu
 
 
 @claim(
