@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from flows import BadInput, Scheme, Step
 from flows.central import (
@@ -25,6 +25,8 @@ from flows.central import (
 )
 from flows.door import require_whole
 from flows.types import is_traced
+
+_WATCHED = 4  # margins from the edge within which a direction is always refreshed
 
 
 class CentralAux(NamedTuple):
@@ -59,10 +61,12 @@ class CentralCarry(NamedTuple):
     Attributes:
         block: leading eigenvectors in the middle of the last stretch.
         rate: velocity of the state in the last substep.
+        odd: whose turn it is among the directions far from the edge.
     """
 
     block: Block
     rate: CentralState
+    odd: Bool[Array, ""]
 
 
 class CentralEuler(Scheme):
@@ -80,10 +84,11 @@ class CentralEuler(Scheme):
 
     V and ∇³L[v_i, v_j, ·], which turn slowly, are those of the midpoint that the last
     velocity predicts for a stretch of substeps (a whole step, unless `refreshes` says
-    more). A substep takes one gradient and one Hessian-vector product for a direction
-    near the edge; a stretch 2 `block` products and a third derivative for a pair near
-    the edge. What V turns within half a stretch, an angle θ, costs θ² (c - λ) of
-    pinning, with λ the eigenvalues that it mixes in.
+    more). A substep takes one gradient and a Hessian-vector product for each direction
+    near the edge; a stretch two products for each of these and for half of the others,
+    in turns, and a third derivative for each pair near the edge. What V turns within
+    half a stretch, an angle θ, costs θ² (c - λ) of pinning, λ being the eigenvalues
+    that it mixes in.
 
     Memory: O(block² n), of which O(block n) is kept from step to step. Unit of h:
     optimiser steps. Differentiable in both modes: see `flows.central.perturbation`.
@@ -141,7 +146,8 @@ class CentralEuler(Scheme):
                 "(a smaller learning rate, or a stretch of gradient flow first), or "
                 "say project_start=True: the flow then begins with a jump."
             )
-        return CentralCarry(found, jax.tree.map(jnp.zeros_like, y))
+        rest = jax.tree.map(jnp.zeros_like, y)
+        return CentralCarry(found, rest, jnp.asarray(False))
 
     def step(
         self, dynamics: Any, t: Any, y: Any, h: Any, noise: Any, carry: Any
@@ -151,7 +157,8 @@ class CentralEuler(Scheme):
         dt, each = h / self.substeps, self.substeps // self.refreshes
 
         def stretch(loop, k):
-            return _stretch(dynamics, self.margin, t + k * dt, *loop, dt, each)
+            y, carry = loop
+            return _stretch(dynamics, self.margin, t + k * dt, y, carry, dt, each)
 
         ks = each * jnp.arange(self.refreshes, dtype=jnp.asarray(dt).dtype)
         (y, carry), aux = jax.lax.scan(stretch, (y, carry), ks)
@@ -164,8 +171,12 @@ def _stretch(flow: CentralFlow, margin, t, y, carry: CentralCarry, dt, substeps)
     half = dt * substeps / 2
     middle = jax.tree.map(lambda a, b: a + half * b, y, carry.rate)
     p = rule.preconditioner(t + half, middle.memory)
-    block = refresh_block(f, middle.position, p, carry.block)
-    growth = jnp.maximum(block.values - carry.block.values, 0.0)
+    # Directions far from the edge are refreshed in turns, one half at a time.
+    values = carry.block.values
+    turn = (jnp.arange(values.size) % 2 == 1) == carry.odd
+    live = turn | (values > rule.edge * (1 - _WATCHED * margin))
+    block = refresh_block(f, middle.position, p, carry.block, live)
+    growth = jnp.maximum(block.values - values, 0.0)
     near = block.values + growth > rule.edge * (1 - margin)
     third = third_derivatives(f, middle.position, block.vectors, near)
 
@@ -179,7 +190,7 @@ def _stretch(flow: CentralFlow, margin, t, y, carry: CentralCarry, dt, substeps)
 
     ks = jnp.arange(substeps, dtype=jnp.asarray(dt).dtype)
     (y, rate), aux = jax.lax.scan(substep, (y, carry.rate), ks)
-    return (y, CentralCarry(block, rate)), aux
+    return (y, CentralCarry(block, rate, ~carry.odd)), aux
 
 
 def _account(flow, t, y: CentralState, dt, block: Block, third, near):
@@ -194,7 +205,7 @@ def _account(flow, t, y: CentralState, dt, block: Block, third, near):
     # has no part in the problem, whatever its gap.
     eye = jnp.eye(near.size, dtype=v.dtype)
     gap = jnp.where(both, flow.rule.edge * gram - inner, eye)
-    r = response(flow, t, y, flow.objective.gradient(y.position), block, third)
+    r = response(flow, t, y, flow.objective.gradient(y.position), block, third, near)
     found = solve_sdcp(gap + dt * r.gap, dt * r.operator, near)
     rest = (hv - column * (v @ inner)) / jnp.sqrt(column)
     aux = CentralAux(

@@ -88,8 +88,13 @@ def response(
     gradient: Float[Array, " n"],
     block: Block,
     third: Float[Array, "m n"],
+    near: Bool[Array, " k"] | None = None,
 ) -> Response:
-    """The response at (t, y) to an oscillation in the block's directions."""
+    """The response at (t, y) to an oscillation in the block's directions.
+
+    `near` says which of them take part, the first ones: rows of `third` that are 0 are
+    then not multiplied where there are no more than two (except under vmap).
+    """
     rule, v, hv = flow.rule, block.vectors, block.images
     i, j, weight = _pairs(v.shape[1], v.dtype)
     inverse = 1 / rule.preconditioner(t, y.memory)
@@ -101,7 +106,7 @@ def response(
     gap = rule.edge * v.T @ _scaled(p_rate, v.T).T - smat(third @ drift)
     operator = jnp.zeros((len(weight), len(weight)), v.dtype)
     if not flow.ablated:
-        operator = 0.5 * third @ _scaled(inverse, third).T
+        operator = 0.5 * _gram(third, inverse, near)
     squares = None
     if rate is not None:
         form = jax.vmap(rule.square, in_axes=1)
@@ -111,6 +116,23 @@ def response(
         m = len(weight)
         operator += rule.edge * slope.reshape(m, -1) @ squares.reshape(m, -1).T
     return Response(drift, rate, third, squares, gap, operator, inverse)
+
+
+def _gram(third: Any, inverse: Any, near: Any) -> Float[Array, "m m"]:
+    """D P⁻¹ Dᵀ, from the pairs of the first two directions where these are all."""
+
+    def full(rows):
+        return rows @ _scaled(inverse, rows).T
+
+    if near is None or near.size <= 2:
+        return full(third)
+    few = np.array([0, 1, near.size])  # pairs 00, 01 and 11 in the order of `svec`
+
+    def small(rows):
+        nothing = jnp.zeros((len(rows), len(rows)), rows.dtype)
+        return nothing.at[np.ix_(few, few)].set(full(rows[few]))
+
+    return jax.lax.cond(jnp.any(near[2:]), full, small, third)
 
 
 def _scaled(diagonal: Any, rows: Any) -> Any:
