@@ -31,7 +31,7 @@ from flows import (
     iterate,
     solve,
 )
-from flows.central import refresh_block
+from flows.central import Momentum, refresh_block
 from flows.central.validity import check_start, validity
 from flows.door import require_instance, require_whole
 from flows.progress import bar, compiling
@@ -49,7 +49,7 @@ def compare_central(
     optimizer: Pairing | optax.GradientTransformation,
     params: Any,
     *,
-    steps: int,
+    steps: Any,
     dynamics: Any = CentralFlow,
     scheme: CentralEuler | None = None,
     every: int | None = None,
@@ -99,16 +99,16 @@ def compare_central(
         ValidityWarning: a loss with kinks, float32, coordinates without gradient.
     """
     scheme = CentralEuler() if scheme is None else scheme
-    every = max(1, int(steps) // 100) if every is None else every
     _require_settings(steps, scheme, every)
+    every = max(1, int(steps) // 100) if every is None else every
     x = objective.ravel(params)
-    flow, step, lag, label = _sides(objective, optimizer, dynamics, x.dtype)
+    flow, step, label = _sides(objective, optimizer, dynamics, x.dtype)
     y0 = flow.start(x)
     findings = check_start(flow, y0)
-    if lag:
-        # the buffer is empty at first: as if the path had begun `lag` steps up the hill
+    if isinstance(flow.rule, Momentum):
+        # the buffer is empty at first: as if the path had begun some steps up the hill
         p = flow.rule.preconditioner(0.0, y0.memory)
-        y0 = flow.start(x + lag * objective.gradient(x) / p)
+        y0 = flow.start(x + _lag(flow.rule) * objective.gradient(x) / p)
     with compiling("the leading eigenvectors"):
         block = scheme.init(flow, 0.0, y0).block
     block = jax.tree.map(lambda a: a[..., :_FOLLOWED], block)
@@ -134,12 +134,19 @@ def compare_central(
     return CentralComparison(label, optimizer, objective, *runs, report, every)
 
 
+def _lag(rule: Momentum) -> Any:
+    """Σ_k (1 - update k over the final one), at a constant gradient (steps)."""
+    beta = rule.momentum
+    return beta ** (2 if rule.form == "nesterov" else 1) / (1 - beta)
+
+
 def _require_settings(steps, scheme, every) -> None:
     require_whole("steps (with a central flow)", steps, 3)
     require_instance(
         scheme, CentralEuler, "scheme is one such as CentralEuler(block=8)"
     )
-    require_whole("every", every, 1, int(steps))
+    if every is not None:
+        require_whole("every", every, 1, int(steps))
 
 
 def _flows_side(scheme, flow, y0, steps, block, folder, progress):
@@ -173,7 +180,7 @@ def is_central(dynamics: Any) -> bool:
 
 
 def _sides(objective, optimizer, dynamics, dtype):
-    """The central flow, the optimiser's step, its lag and its label."""
+    """The central flow, the optimiser's step, and its label."""
     given = isinstance(dynamics, CentralFlow)
     if given and dynamics.objective is not objective:
         raise BadInput(
@@ -193,9 +200,9 @@ def _sides(objective, optimizer, dynamics, dtype):
                 "flows.central.GradientDescent(0.1), RMSProp(...), ...; or use a row, "
                 "such as RMSPROP(learning_rate=1e-3)."
             )
-        lag = 0.0
-        return dynamics, OptaxStep(Fixed(optimizer), None), lag, "optimiser"
-    if optimizer.row.rule is None:
+        return dynamics, OptaxStep(Fixed(optimizer), None), "optimiser"
+    rule = optimizer.row.rule
+    if rule is None:
         raise BadInput(
             f"no central flow of {optimizer.row.name} is known; there is one for SGD, "
             "HEAVY_BALL, NESTEROV, RMSPROP and SCALAR_RMSPROP."
@@ -204,11 +211,9 @@ def _sides(objective, optimizer, dynamics, dtype):
     flow = dynamics
     if not given:
         make = dynamics if is_central(dynamics) else CentralFlow
-        flow = make(objective, optimizer.row.rule(optimizer.hyper))
-    lag = optimizer.row.lag
-    lag = 0.0 if lag is None else float(lag(optimizer.hyper))
+        flow = make(objective, rule(optimizer.hyper))
     step = OptaxStep(optimizer.row.optimizer, optimizer.hyper)
-    return flow, step, lag, repr(optimizer)
+    return flow, step, repr(optimizer)
 
 
 def _refuse(label, discrete: Trajectory, flow: CentralFlow, allow: bool) -> None:
@@ -280,7 +285,12 @@ def stable_side(
     rtol, atol = (1e-7, 1e-10) if exact else (1e-4, 1e-6)
     controller = diffrax.PIDController(rtol=rtol, atol=atol)
     times, rows = [jnp.zeros(1, dtype)], [jax.tree.map(lambda a: a[None], y0)]
-    y, done, tops, end = y0, 0, [float(block.values[0])], f"{steps} steps"
+    y, done, tops, end = (
+        y0,
+        0,
+        [float(block.values[0])],
+        f"solved for all {steps} steps",
+    )
     what = "StableFlow"
     with bar(steps, what, "step") if progress else compiling(what) as shown:
         while done < steps:

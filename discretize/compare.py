@@ -135,8 +135,8 @@ def compare(
     if flow and discrete.times.size > 1:
         field = optimizer.solved(model) if isinstance(optimizer, Pairing) else model
         beside = _flow_side(field, y0, t0, discrete.times, rtol, progress, outcome)
-    scheme = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
-    return Comparison(label, optimizer, objective, discrete, beside, scheme, outcome)
+    own = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
+    return Comparison(label, optimizer, objective, discrete, beside, own, outcome)
 
 
 def _refuse_scheme(scheme) -> None:

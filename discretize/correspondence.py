@@ -104,8 +104,6 @@ class Correspondence:
             (`positive`); for proofs.
         rule: hyper -> the optimiser as its central flow sees it, w ← w - P⁻¹g; None
             where no central flow is known. The learning rate may be a schedule.
-        lag: hyper -> steps by which the optimiser stays behind the path that its first
-            gradient points along, its buffer being empty at the start.
     """
 
     name: str
@@ -127,7 +125,6 @@ class Correspondence:
     ranges: Mapping[str, str] = field(default_factory=dict)
     domain: Mapping[str, Any] = field(default_factory=dict)
     rule: Callable[[Hyper], Rule] | None = None
-    lag: Callable[[Hyper], Any] | None = None
 
     def __call__(self, **hyper: Any) -> Pairing:
         """The row at given hyperparameters.

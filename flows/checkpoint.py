@@ -94,7 +94,9 @@ def _plain(leaf: Any) -> np.ndarray:
 def _restored(array: np.ndarray, like: Any) -> Any:
     """The leaf again, of the type of `like` (numpy knows no bfloat16 on disk)."""
     if _is_key(like):
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+        return jax.random.wrap_key_data(
+            jnp.asarray(array), impl=jax.random.key_impl(like)
+        )
     if array.dtype.kind == "V":
         array = array.view(like.dtype)
     return jnp.asarray(array)
@@ -205,13 +207,7 @@ class Pieces:
             text = {"format": _FORMAT, "every": self.every, "run": account}
             _write(header, json.dumps(text, indent=1).encode())
             return
-        try:
-            text = json.loads(header.read_text())
-            known = text["format"] == _FORMAT
-        except (ValueError, KeyError, TypeError):
-            known = False
-        if not known:
-            raise BadInput(f"{header} is no account of a run that can be read.")
+        text = _account_in(header)
         self._require_same(text["run"], account)
         self.every = checkpoint.every or int(text["every"])
 
@@ -313,6 +309,16 @@ def open_pieces(checkpoint: Any, *run: Any, every: int) -> Pieces | None:
     return Pieces(checkpoint, *run, every=every)
 
 
+def _account_in(header: pathlib.Path) -> dict[str, Any]:
+    try:
+        text = json.loads(header.read_text())
+        if text["format"] == _FORMAT:
+            return text
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise BadInput(f"{header} is no account of a run that can be read.")
+
+
 def _close(a: str, b: str) -> bool:
     try:
         return bool(np.isclose(float(a), float(b), rtol=1e-9, atol=0.0))
@@ -336,7 +342,7 @@ def _write(path: pathlib.Path, content: bytes | dict[str, np.ndarray]) -> None:
             if isinstance(content, bytes):
                 file.write(content)
             else:
-                np.savez(file, **content)
+                np.savez(file, **content)  # pyright: ignore
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)

@@ -73,7 +73,6 @@ HEAVY_BALL = Correspondence(
     ),
     limit=lambda hyper: 2.0 * (1.0 + hyper["momentum"]),
     rule=_momentum,
-    lag=lambda hyper: hyper["momentum"] / (1.0 - hyper["momentum"]),
     source="Ghosh, Lyu, Zhang and Wang, arXiv 2302.00849",
 )
 """Heavy ball follows its modified flow, from the slipped start, to order 2."""

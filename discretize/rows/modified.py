@@ -119,10 +119,6 @@ def _momentum_modified(terms: int, nesterov: bool) -> Correspondence:
         form = "nesterov" if nesterov else "polyak"
         return Momentum(hyper["learning_rate"], hyper["momentum"], form)
 
-    def lag(hyper):
-        beta = hyper["momentum"]
-        return beta ** (2 if nesterov else 1) / (1.0 - beta)
-
     kind = "nesterov" if nesterov else "momentum"
     return Correspondence(
         name=f"optax.sgd({kind}), {terms} term{'s' if terms > 1 else ''}",
@@ -143,7 +139,6 @@ def _momentum_modified(terms: int, nesterov: bool) -> Correspondence:
         ),
         limit=limit,
         rule=rule,
-        lag=lag,
         source="derived here; Ghosh, Lyu, Zhang and Wang, arXiv 2302.00849",
     )
 

@@ -170,7 +170,7 @@ def coordinate_names(objective: Objective, indices: Sequence[int]) -> list[str]:
     return [names[i] for i in indices]
 
 
-def _listed(objective: Objective, mask: np.ndarray) -> str:
+def _listed(objective: Objective, mask: Any) -> str:
     where = np.flatnonzero(mask)
     shown = ", ".join(coordinate_names(objective, where[:_NAMED].tolist()))
     rest = f", … ({where.size} in all)" if where.size > _NAMED else ""
@@ -322,7 +322,7 @@ def validity(
     return Validity(tuple(found), run.times.size - 1)
 
 
-def _decayed(run: Trajectory) -> list[Finding]:
+def _decayed(run: Any) -> list[Finding]:
     """Coordinates whose P has gone to 0 along the run."""
     flow, memory = run.dynamics, run.states.memory
     if memory is None or memory.ndim < 2 or run.times.size == 0:
@@ -332,7 +332,7 @@ def _decayed(run: Trajectory) -> list[Finding]:
     if not dead.any():
         return []
     first = int(np.argmax(dead.any(axis=1)))
-    names = _listed(flow.objective, dead.any(axis=0))
+    names = _listed(flow.objective, np.any(dead, axis=0))
     text = (
         f"from step {first} on P is nearly 0 on {names}: "
         "steps there have no bound. Drop them, or give the optimiser an eps."
