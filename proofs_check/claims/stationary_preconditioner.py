@@ -103,7 +103,9 @@ def _rested(h, g, tolerance: float):
     return rest_memory(flow, jnp.zeros(len(g)), size=SIZE, tolerance=tolerance)
 
 
-def _worst(ratios: np.ndarray) -> float:
+def _worst(ratios: Any) -> float:
+    """The entry furthest from 1."""
+    ratios = np.asarray(ratios)
     return float(ratios[np.argmax(np.abs(ratios - 1))])
 
 
