@@ -173,7 +173,10 @@ def near_midpoints(
     if stable:
         found = Measurement(1.0)
     else:
-        both = [_late(run, r.states.position) / far for r in (run.fine, run.coarse)]
+        both = [
+            _late(run, np.asarray(r.states.position)) / far
+            for r in (run.fine, run.coarse)
+        ]
         found = resolved(*both)
     return decide.upper_bound(
         bound,
