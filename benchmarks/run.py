@@ -14,6 +14,7 @@ CASES = (
     "imports",
     "ensembles",
     "tracing",
+    "complementarity",
     "central_flow",
 )
 

@@ -76,7 +76,7 @@ def smat(v: Float[Array, " m"]) -> Float[Array, "k k"]:
 def solve_sdcp(
     a: Float[Array, "k k"],
     b: Float[Array, "m m"],
-    active: Bool[Array, " k"] | None = None,
+    active: Bool[Array, " n"] | None = None,
     *,
     tolerance: float = 1e-13,
     max_iterations: int = 60,

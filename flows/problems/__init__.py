@@ -15,6 +15,8 @@ from flows.problems.digits import digits_mlp as digits_mlp
 from flows.problems.digits import gelu_digits as gelu_digits
 from flows.problems.digits import small_digits as small_digits
 from flows.problems.digits import warm_start as warm_start
+from flows.problems.edge_matrix import EdgeMatrix as EdgeMatrix
+from flows.problems.edge_matrix import edge_matrix as edge_matrix
 from flows.problems.quadratic import Quadratic as Quadratic
 from flows.problems.quadratic import quadratic as quadratic
 from flows.problems.regression import least_squares as least_squares
