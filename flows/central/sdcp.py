@@ -183,12 +183,17 @@ def _kronecker(p: Any, q: Any) -> Any:
     return (straight + crossed) * jnp.asarray(weight[:, None] * weight / 4, p.dtype)
 
 
+def _turned(v: Any, q: Any) -> Any:
+    """Coordinates of Qᵀ V Q."""
+    return svec(q.T @ smat(v) @ q)
+
+
 class _Point(NamedTuple):
     """Z = X - Y in its eigenbasis: X and Y are diagonal there.
 
     Attributes:
         x: coordinates of X in the given basis.
-        rotation: W, orthogonal: W h are the given coordinates of h in the eigenbasis.
+        basis: Q, the eigenvectors of Z.
         omega: the derivative of Z -> Z₊, diagonal in the eigenbasis: divided
             differences of e -> max(e, 0), which exist at repeated eigenvalues too.
         gap: Y - a - B[X] in the eigenbasis.
@@ -196,7 +201,7 @@ class _Point(NamedTuple):
     """
 
     x: Any
-    rotation: Any
+    basis: Any
     omega: Any
     gap: Any
     residual: Any
@@ -205,21 +210,19 @@ class _Point(NamedTuple):
 def _point(z: Any, problem: _Scaled) -> _Point:
     i, j, _ = _indices(_order(z.shape[0]))
     e, q = jnp.linalg.eigh(smat(z))
-    w = _kronecker(q, q)
     positive, negative = jnp.maximum(e, 0), jnp.maximum(-e, 0)
     above, below = positive[i] + positive[j], negative[i] + negative[j]
     both = above + below
     omega = jnp.where(both > 0, above / jnp.where(both > 0, both, 1), 0)
-    diagonal = np.flatnonzero(i == j)
-    x = w[:, diagonal] @ positive
-    gap = (w[:, diagonal] @ negative - problem.a - problem.b @ x) @ w
+    x = svec((q * positive[None, :]) @ q.T)
+    gap = svec(jnp.diag(negative)) - _turned(problem.a + problem.b @ x, q)
     size = 1 + problem.norm * jnp.linalg.norm(positive)
-    return _Point(x, w, omega, gap, jnp.linalg.norm(gap) / size)
+    return _Point(x, q, omega, gap, jnp.linalg.norm(gap) / size)
 
 
 def _linearised(point: _Point, problem: _Scaled) -> Any:
     """I - Ω + B Ω in the eigenbasis: minus the derivative of the normal map in Z."""
-    w, omega = point.rotation, point.omega
+    w, omega = _kronecker(point.basis, point.basis), point.omega
     tiny = 4 * jnp.finfo(omega.dtype).eps  # finite where B is singular
     return jnp.diag(1 - omega + tiny) + (w.T @ problem.b @ w) * omega[None, :]
 
@@ -235,7 +238,7 @@ def _newton(problem: _Scaled, tolerance: float) -> tuple[Any, Any, Any]:
         residual = jnp.where(better, point.residual, residual)
         step = jnp.linalg.solve(_linearised(point, problem), point.gap)
         finite = jnp.isfinite(point.residual)
-        return z + point.rotation @ step, x, residual, n + 1, finite
+        return z + _turned(step, point.basis.T), x, residual, n + 1, finite
 
     def unfinished(state):
         _, _, residual, n, finite = state
@@ -337,9 +340,9 @@ def _solution_jvp(tolerance: float, most: int, primals: Any, tangents: Any) -> A
     size = jnp.linalg.norm(a)
     forced = (da + db @ x) / jnp.where(size > 0, size, 1)
     moved = jnp.linalg.solve(
-        _linearised(point, problem), -(jnp.where(live, forced, 0) @ point.rotation)
+        _linearised(point, problem), -_turned(jnp.where(live, forced, 0), point.basis)
     )
-    dx = point.rotation @ (point.omega * moved) * problem.unit
+    dx = _turned(point.omega * moved, point.basis.T) * problem.unit
     primal = x, residual, n
     zero = jnp.zeros_like(residual), jnp.zeros_like(n)
     return primal, (jnp.where(live, dx, 0), *zero)
