@@ -61,7 +61,7 @@ class EdgeMatrix(Objective):
         from flows.central.sdcp import svec
 
         k = self.directions
-        z = (threshold - self.sharpness) * jnp.eye(k, dtype=self.pull.dtype)
+        z = (jnp.asarray(threshold) - self.sharpness) * jnp.eye(k, dtype=self.pull.dtype)
         return jnp.concatenate([jnp.zeros(k, z.dtype), svec(z)])
 
     def covariance(self, threshold: Scalar) -> Float[Array, "k k"]:
@@ -72,7 +72,7 @@ class EdgeMatrix(Objective):
         the positive part of G. Where G has negative eigenvalues, pinning all
         eigenvalues (Σ = 2G) would be no covariance.
         """
-        shift = self.curvature * (threshold - self.sharpness)
+        shift = self.curvature * (jnp.asarray(threshold) - self.sharpness)
         e, q = jnp.linalg.eigh((self.pull + self.pull.T) / 2)
         return 2 * (q * jnp.maximum(e - shift, 0)[None, :]) @ q.T
 
