@@ -61,7 +61,8 @@ class EdgeMatrix(Objective):
         from flows.central.sdcp import svec
 
         k = self.directions
-        z = (jnp.asarray(threshold) - self.sharpness) * jnp.eye(k, dtype=self.pull.dtype)
+        shift = jnp.asarray(threshold) - self.sharpness
+        z = shift * jnp.eye(k, dtype=self.pull.dtype)
         return jnp.concatenate([jnp.zeros(k, z.dtype), svec(z)])
 
     def covariance(self, threshold: Scalar) -> Float[Array, "k k"]:
