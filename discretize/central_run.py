@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def compare_central(
         params: the start, in the user's own pytree, below the edge.
         steps: number of optimiser steps.
         dynamics: `CentralFlow`, or a flow of that class (its objective and rule).
-        scheme: how the flow is stepped; default `CentralEuler()`.
+        scheme: how the flow is stepped; default `CentralEuler()`, with
+            as many substeps as the rule's edge asks (4, or the edge rounded up).
         every: steps between measurements of the optimiser's eigenvalues; None for a
             hundred in all.
         stable: whether the stable flow is solved too.
@@ -99,10 +101,12 @@ def compare_central(
         ValidityWarning: a loss with kinks, float32, coordinates without gradient.
     """
     scheme = CentralEuler() if scheme is None else scheme
-    _require_settings(steps, scheme, every)
+    _require_settings(steps, CentralEuler() if scheme is None else scheme, every)
     every = max(1, int(steps) // 100) if every is None else every
     x = objective.ravel(params)
     flow, step, label = _sides(objective, optimizer, dynamics, x.dtype)
+    if scheme is None:
+        scheme = CentralEuler(substeps=max(4, math.ceil(float(flow.rule.edge) - 1e-6)))
     y0 = flow.start(x)
     findings = check_start(flow, y0)
     if isinstance(flow.rule, Momentum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -129,7 +130,8 @@ class CentralEuler(Scheme):
         """The leading eigenvectors at the start.
 
         Raises:
-            BadInput: no central flow, or a start beyond the edge.
+            BadInput: no central flow, a start beyond the edge, or so few substeps that
+                those of a step of size 1 are unstable at the edge.
         """
         if not isinstance(dynamics, CentralFlow):
             raise BadInput(
@@ -145,6 +147,12 @@ class CentralEuler(Scheme):
                 f"{float(top):.5g}, the edge is at {float(edge):.5g}. Start below it "
                 "(a smaller learning rate, or a stretch of gradient flow first), or "
                 "say project_start=True: the flow then begins with a jump."
+            )
+        if not is_traced(edge) and 2 * self.substeps < edge:
+            raise BadInput(
+                f"explicit Euler follows curvature {float(edge):.4g} (the edge of "
+                f"{type(dynamics.rule).__name__}) for 2/{float(edge):.4g} of a step; "
+                f"say substeps={math.ceil(float(edge) - 1e-6)}, got {self.substeps}."
             )
         rest = jax.tree.map(jnp.zeros_like, y)
         return CentralCarry(found, rest, jnp.asarray(False))

@@ -92,7 +92,7 @@ class CentralFlow(Dynamics):
         r"\Sigma\rangle\right],\quad 0 \preceq \Sigma \perp cP - H(w) \succeq 0"
     )
     objective: Objective
-    rule: Rule
+    rule: Any  # a Rule: refused in words below, before a type checker would
     ablated: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):

@@ -7,7 +7,7 @@ import sympy as sp
 
 from discretize import CentralEuler, OptaxStep, Training
 from flows import BadInput, CentralFlow, GradientFlow, from_sympy, iterate
-from flows.central import GradientDescent, RMSProp, ScalarRMSProp
+from flows.central import GradientDescent, Momentum, RMSProp, ScalarRMSProp
 
 W, X, Y, Z = sp.symbols("w x y z", real=True)
 
@@ -153,6 +153,12 @@ def test_a_start_beyond_the_edge_is_refused_or_projected(valley):
 def test_bad_settings_are_refused(make, said):
     with pytest.raises(BadInput, match=said):
         make()
+
+
+def test_substeps_that_are_unstable_at_the_edge_are_refused(valley):
+    rule = Momentum(0.01, 0.9)  # c = 38
+    with pytest.raises(BadInput, match="substeps=38"):
+        run_of(valley, rule, [0.0, -0.5], 2)
 
 
 def test_another_model_is_refused(valley):
