@@ -23,6 +23,7 @@ from proofs_check.claim import Source, claim
 from proofs_check.claims.gradient_descent import exact_on_digits
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
 BARAKAT = Source(
     title="Convergence and dynamical behavior of the Adam algorithm for nonconvex "
@@ -40,14 +41,7 @@ DA_SILVA = Source(
     arxiv="1810.13108",
     location="the system; that RMSProp is its splitting is derived here",
 )
-COHEN = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2024,
-    arxiv="2410.24206",
-    location="the optimiser; that it is a splitting is derived here",
-)
+COHEN = central_flows("the optimiser; that it is a splitting is derived here")
 
 
 @claim(

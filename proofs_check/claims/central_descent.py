@@ -15,18 +15,14 @@ from flows import CentralFlow, iterate
 from flows.central import GradientDescent
 from flows.problems import gelu_digits, wall, warm_start
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-CENTRAL = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2025,
-    arxiv="2410.24206",
-    location="the central flow of gradient descent as a projected gradient flow",
+CENTRAL = central_flows(
+    "the central flow of gradient descent as a projected gradient flow"
 )
 
 

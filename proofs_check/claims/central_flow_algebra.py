@@ -21,17 +21,13 @@ from flows.central import (
 from flows.problems import quadratic
 from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-CENTRAL = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2024,
-    arxiv="2410.24206",
-    location="the differential complementarity problem; the formula is derived here",
+CENTRAL = central_flows(
+    "the differential complementarity problem; the formula is derived here"
 )
 ONE_DIRECTION = (
     r"$L \in C^3$; one eigenvalue of $P^{-1}H$ is at the edge, $Hu = Su$, $|u| = 1$",

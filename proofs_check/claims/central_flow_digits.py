@@ -18,18 +18,14 @@ from flows import CentralFlow, Objective, effective_sharpness, iterate
 from flows.central import CentralState, GradientDescent, midpoints, smoothed
 from flows.problems import gelu_digits, small_digits, warm_start
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-CENTRAL = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2025,
-    arxiv="2410.24206",
-    location="the claim that central flows follow real training; the bounds are ours",
+CENTRAL = central_flows(
+    "the claim that central flows follow real training; the bounds are ours"
 )
 SCHEME = CentralEuler(block=4, substeps=2, margin=0.05)
 """Steps of length ½; a run takes several of them a step of the optimiser."""

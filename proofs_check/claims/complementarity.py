@@ -13,17 +13,13 @@ from flows import CentralFlow
 from flows.central import GradientDescent, complementarity, solve_sdcp
 from flows.problems import edge_matrix
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-COHEN = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2025,
-    arxiv="2410.24206",
-    location="the differential complementarity problem; the example is derived here",
+COHEN = central_flows(
+    "the differential complementarity problem; the example is derived here"
 )
 MODEL = (
     r"L = \tfrac12 x^\top\!\Bigl(\tfrac2\eta I + Z\Bigr)x - \langle M, Z\rangle"

@@ -18,19 +18,13 @@ from flows.central import GradientDescent, solve_sections
 from flows.problems import valley
 from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-COHEN = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2025,
-    arxiv="2410.24206",
-    location="the central flow; the example and its orbits are derived here",
-)
+COHEN = central_flows("the central flow; the example and its orbits are derived here")
 MORE = 1 + sympy.Rational(1, 1000)
 STATEMENT = r"L = s(z)\tfrac{x^2}{2} + f(z)"
 

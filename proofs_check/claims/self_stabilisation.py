@@ -20,6 +20,7 @@ from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
 DAMIAN = Source(
     title="Self-Stabilization: The Implicit Bias of Gradient Descent at the Edge of "
@@ -29,14 +30,7 @@ DAMIAN = Source(
     arxiv="2209.15594",
     location="the cubic model; what is claimed of it is derived here",
 )
-COHEN = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2025,
-    arxiv="2410.24206",
-    location="the central flow with one critical eigenvalue",
-)
+COHEN = central_flows("the central flow with one critical eigenvalue")
 
 X = sympy.Symbol("X", positive=True)
 Y = sympy.Symbol("Y", real=True)

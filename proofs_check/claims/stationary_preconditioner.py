@@ -19,19 +19,15 @@ from flows.central import (
 )
 from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.claims.central_flow_algebra import positive
 from proofs_check.claims.central_flow_projection import Jet
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import central_flows
 
-STATIONARY = Source(
-    title="Understanding Optimization in Deep Learning with Central Flows",
-    authors="Jeremy M. Cohen, Alex Damian, Ameet Talwalkar, J. Zico Kolter and "
-    "Jason D. Lee",
-    year=2024,
-    arxiv="2410.24206",
-    location="the stationary preconditioner; its conditions are derived here",
+STATIONARY = central_flows(
+    "the stationary preconditioner; its conditions are derived here"
 )
 RATE, DECAY, SIZE = 0.3, 0.9, 6
 TOLERANCES = (1e-4, 1e-8, 1e-11)
