@@ -91,3 +91,24 @@ def relative_gap(a: Any, b: Any) -> float:
         for x, y in zip(leaves_a, leaves_b, strict=True)
     )
     return gap / max(float(np.max(np.abs(np.asarray(y)))) for y in leaves_b)
+
+
+@eqx.filter_jit
+def field(flow: Any, y: Any) -> Any:
+    """The field at time 0."""
+    return flow.vector_field(0.0, y)
+
+
+def scipy_end(flow: Any, start: Any, t1: float) -> np.ndarray:
+    """The state of an autonomous flow at t1, by scipy's DOP853 at tolerance 1e-11."""
+    import scipy.integrate
+
+    found = scipy.integrate.solve_ivp(
+        lambda t, y: np.asarray(field(flow, jnp.asarray(y))),
+        (0.0, t1),
+        start,
+        method="DOP853",
+        rtol=1e-11,
+        atol=1e-12,
+    )
+    return found.y[:, -1]

@@ -11,7 +11,7 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import sympy as sp
-from helpers import halving_slopes, small_net
+from helpers import halving_slopes, scipy_end, small_net
 
 from discretize import (
     NORMALISED_GD,
@@ -176,23 +176,6 @@ def test_a_valley_that_widens_by_itself_has_nothing_to_stabilise():
 # Along minimisers.
 
 
-@eqx.filter_jit
-def field(flow, y):
-    return flow.vector_field(0.0, y)
-
-
-def end(flow, start, t1):
-    found = scipy.integrate.solve_ivp(
-        lambda t, y: np.asarray(field(flow, jnp.asarray(y))),
-        (0.0, t1),
-        start,
-        method="DOP853",
-        rtol=1e-11,
-        atol=1e-12,
-    )
-    return found.y[:, -1]
-
-
 SYMBOLS = sp.symbols("x p q", real=True)
 HEIGHT = SYMBOLS[1] * SYMBOLS[2] / 2 + sp.sin(SYMBOLS[1]) / 2
 WIDTH = 2 + sp.sin(SYMBOLS[1]) * sp.cos(SYMBOLS[2]) + SYMBOLS[1] / 3
@@ -227,12 +210,14 @@ def test_normalised_descent_follows_its_flow_on_a_surface_to_order_2():
         step = OptaxStep(NORMALISED_GD.optimizer, hyper)
         steps = round(4 / eta**2)
         found = midpoint(step, SURFACE, x + eta / 2 * u, steps)
-        exact = surface(jnp.asarray(end(flow, start, eta**2 * (steps + 1))))
+        exact = surface(jnp.asarray(scipy_end(flow, start, eta**2 * (steps + 1))))
         errors.append(np.linalg.norm(found - np.asarray(exact)))
     np.testing.assert_allclose(halving_slopes(errors), 2, atol=0.05)
     assert errors[0] < 2e-4
     # negative control: half the speed ends elsewhere
-    assert np.linalg.norm(end(flow, start, 2.0) - end(flow, start, 4.0)) > 0.1
+    assert (
+        np.linalg.norm(scipy_end(flow, start, 2.0) - scipy_end(flow, start, 4.0)) > 0.1
+    )
 
 
 def adaptive(hyper):
@@ -243,7 +228,7 @@ def test_scalar_rmsprop_follows_the_adaptive_flow_to_order_2():
     """1 - β₂ = 3η², from the edge and from the flow's own variance."""
     oscillation, errors = AdaptiveOscillation(3.0), []
     flow = SharpnessReductionFlow(sine_valley(), oscillation, Chart(line))
-    expected = end(flow, [0.0], 4.0)[0]
+    expected = scipy_end(flow, [0.0], 4.0)[0]
     for eta in 0.08 * 0.5 ** np.arange(4):
         variance = eta**2 * float(
             oscillation.variance(jnp.asarray(2.0), jnp.asarray(0.25))
@@ -265,7 +250,7 @@ def test_scalar_rmsprop_follows_the_adaptive_flow_to_order_2():
     np.testing.assert_allclose(halving_slopes(errors), 2, atol=0.01)
     # negative control: the limit C → ∞ is another flow
     other = SharpnessReductionFlow(sine_valley(), NormalisedOscillation(), Chart(line))
-    assert abs(end(other, [0.0], 4.0)[0] - expected) > 50 * errors[0]
+    assert abs(scipy_end(other, [0.0], 4.0)[0] - expected) > 50 * errors[0]
 
 
 @pytest.mark.slow
@@ -289,7 +274,7 @@ def test_root_descent_moves_along_a_surface_as_its_flow():
             last[1:],
             xtol=1e-14,
         ).x
-        errors.append(np.linalg.norm(nearest - end(flow, start, 4.0)))
+        errors.append(np.linalg.norm(nearest - scipy_end(flow, start, 4.0)))
     # O(η²): a quarter of the step, a sixteenth of the error, up to the share's phase
     assert errors[1] < errors[0] / 8
     assert errors[0] < 2e-3

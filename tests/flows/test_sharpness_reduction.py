@@ -8,6 +8,7 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import sympy as sp
+from helpers import field, scipy_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,23 +29,6 @@ from flows.problems import (
     sine_valley,
     spherical_valley,
 )
-
-
-@eqx.filter_jit
-def field(flow, y):
-    return flow.vector_field(0.0, y)
-
-
-def end(flow, start, t1):
-    found = scipy.integrate.solve_ivp(
-        lambda t, y: np.asarray(field(flow, jnp.asarray(y))),
-        (0.0, t1),
-        start,
-        method="DOP853",
-        rtol=1e-11,
-        atol=1e-12,
-    )
-    return found.y[:, -1]
 
 
 def line(p):
@@ -91,17 +75,19 @@ def test_a_valleys_flow_in_closed_form_by_chart_and_by_kernel(name):
     oscillation, expected = VALLEYS[name]
     chart = SharpnessReductionFlow(sine_valley(), oscillation, Chart(line))
     kernel = SharpnessReductionFlow(sine_valley(), oscillation, HessianKernel(1))
-    assert end(chart, [0.0], 4.0)[0] == pytest.approx(expected, abs=1e-10)
-    assert end(kernel, [0.0, 0.0], 4.0) == pytest.approx([0.0, expected], abs=1e-10)
+    assert scipy_end(chart, [0.0], 4.0)[0] == pytest.approx(expected, abs=1e-10)
+    assert scipy_end(kernel, [0.0, 0.0], 4.0) == pytest.approx(
+        [0.0, expected], abs=1e-10
+    )
 
 
 def test_the_flow_on_the_sphere_in_closed_form_by_chart_and_by_kernel():
     expected = root_of(sphere_time, 6.0, 0.5, np.pi - 1e-9)
     f, oscillation = spherical_valley(), WeightDecayOscillation()
     chart = SharpnessReductionFlow(f, oscillation, Chart(circle))
-    assert end(chart, [0.5], 6.0)[0] == pytest.approx(expected, abs=1e-9)
+    assert scipy_end(chart, [0.5], 6.0)[0] == pytest.approx(expected, abs=1e-9)
     kernel = SharpnessReductionFlow(f, oscillation, HessianKernel(1, sphere=True))
-    w = end(kernel, np.asarray(circle(jnp.array([0.5]))), 6.0)
+    w = scipy_end(kernel, np.asarray(circle(jnp.array([0.5]))), 6.0)
     assert np.linalg.norm(w) == pytest.approx(1.0, abs=1e-9)
     assert np.arctan2(w[1], w[0]) == pytest.approx(expected, abs=1e-9)
     # negative control: without the sphere it would shrink |w| to flatten nothing
