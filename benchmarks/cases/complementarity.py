@@ -64,18 +64,22 @@ def residual(a, b, x) -> float:
     return float(jnp.max(jax.vmap(one)(a, b, x)))
 
 
-def study(protocol: Protocol, k: int, many: int) -> Row:
-    """`many` problems in one call; a single one without the batch axis."""
+def in_turn(solve):
+    """The solver over a batch, one problem after another."""
+    return lambda a, b: jax.lax.map(lambda pair: solve(*pair), (a, b))
+
+
+def study(protocol: Protocol, k: int, many: int, batched: bool) -> Row:
+    """`many` problems in one compiled call: batched, or one after another.
+
+    The loop is what a flow does, which solves one problem a substep.
+    """
     called_back, problem = convex(k)
-    a, b = problems(k, many)
-    functions = {"ours": lambda a, b: solve_sdcp(a, b).x, "other": called_back}
-    if many > 1:
-        functions = {name: jax.vmap(f) for name, f in functions.items()}
-        arguments = (a, b)
-    else:
-        arguments = (a[0], b[0])
-    compiled = {name: jax.jit(f) for name, f in functions.items()}
-    ours, other = (f(*arguments).reshape(a.shape) for f in compiled.values())
+    a, b = arguments = problems(k, many)
+    solvers = {"ours": lambda a, b: solve_sdcp(a, b).x, "other": called_back}
+    over = jax.vmap if batched else in_turn
+    compiled = {name: jax.jit(over(f)) for name, f in solvers.items()}
+    ours, other = (f(*arguments) for f in compiled.values())
     good, rough = residual(a, b, ours), residual(a, b, other)
     if not (good < 1e-12 and rough < 1e-4):
         raise RuntimeError(f"not solved: residuals {good:.1e} and {rough:.1e}")
@@ -84,7 +88,7 @@ def study(protocol: Protocol, k: int, many: int) -> Row:
     name = problem.solver_stats.solver_name.lower()
     return Row(
         CASE,
-        f"{k} directions, {f'batch of {many}' if many > 1 else 'one at a time'}",
+        f"{k} directions, {many} {'in a batch' if batched else 'one after another'}",
         "solves/s",
         many / first.seconds,
         many / second.seconds,
@@ -98,6 +102,6 @@ def study(protocol: Protocol, k: int, many: int) -> Row:
 
 def rows(protocol: Protocol) -> list[Row]:
     if protocol.tiny:
-        return [study(protocol, 2, 3)]
-    sizes = (3, 1), (3, BATCH), (8, 1), (8, BATCH)
-    return [study(protocol, k, many) for k, many in sizes]
+        return [study(protocol, 2, 3, True)]
+    cases = [(k, batched) for k in (2, 3, 8) for batched in (False, True)]
+    return [study(protocol, k, BATCH, batched) for k, batched in cases]
