@@ -100,7 +100,6 @@ def compare_central(
     Warns:
         ValidityWarning: a loss with kinks, float32, coordinates without gradient.
     """
-    scheme = CentralEuler() if scheme is None else scheme
     _require_settings(steps, CentralEuler() if scheme is None else scheme, every)
     every = max(1, int(steps) // 100) if every is None else every
     x = objective.ravel(params)

@@ -339,6 +339,18 @@ def test_an_empty_buffer_lags_behind():
         np.testing.assert_allclose(run.positions[-1], flowed, rtol=1e-7)
 
 
+def test_the_steps_by_default_are_as_fine_as_the_edge_asks(monkeypatch):
+    """Four substeps would be unstable at the edge 18 of heavy ball with β = 0.8."""
+
+    def begun(*args, **kwargs):
+        raise InterruptedError
+
+    monkeypatch.setattr(RUN, "iterate", begun)
+    pairing = HEAVY_BALL(learning_rate=0.01, momentum=0.8)
+    with pytest.raises(InterruptedError):
+        compare_central(VALLEY, pairing, start(), steps=20)
+
+
 @pytest.mark.slow
 def test_a_network_on_digits_with_scalar_rmsprop():
     """The central flow stays ten times as close as the stable one."""
