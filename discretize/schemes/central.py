@@ -24,7 +24,7 @@ from flows.central import (
     third_derivatives,
     velocity,
 )
-from flows.door import require_whole
+from flows.door import require_number, require_whole
 from flows.types import is_traced
 
 _WATCHED = 4  # margins from the edge within which a direction is always refreshed
@@ -123,6 +123,7 @@ class CentralEuler(Scheme):
             raise BadInput(
                 f"refreshes divides substeps = {self.substeps}; got {self.refreshes}."
             )
+        require_number("margin", self.margin)
         if not 0 < self.margin < 1:
             raise BadInput(f"margin is in (0, 1); got {self.margin}.")
 
@@ -130,8 +131,8 @@ class CentralEuler(Scheme):
         """The leading eigenvectors at the start.
 
         Raises:
-            BadInput: no central flow, a start beyond the edge, or so few substeps that
-                those of a step of size 1 are unstable at the edge.
+            BadInput: no central flow, a start beyond the edge or with P = 0, or so few
+                substeps that those of a step of size 1 are unstable at the edge.
         """
         if not isinstance(dynamics, CentralFlow):
             raise BadInput(
@@ -139,6 +140,11 @@ class CentralEuler(Scheme):
                 f"{type(dynamics).__name__} use flows.solve or another scheme."
             )
         p = dynamics.rule.preconditioner(t, y.memory)
+        if not is_traced(p) and not bool(jnp.all(p > 0)):
+            raise BadInput(
+                "the preconditioner P is 0 on coordinates that have no gradient at the "
+                "start: drop them, or give the rule an eps or initial > 0."
+            )
         found = cold_block(dynamics.objective, y.position, p, self.block)
         top, edge = found.values[0], dynamics.rule.edge
         if not (self.project_start or is_traced(top)) and top > edge * (1 + 1e-6):

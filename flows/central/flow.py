@@ -23,6 +23,8 @@ class CentralState(NamedTuple):
 
 def _start(objective: Objective, rule: Rule, x: Any) -> CentralState:
     x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise BadInput(f"a position is a vector of floats; got {x.dtype}.")
     return CentralState(x, rule.memory(objective.gradient(x)))
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from flows.central.flow import CentralFlow, CentralState
 from flows.central.sdcp import Complementarity, smat, solve_sdcp, svec
 from flows.central.spectrum import Block, cold_block
-from flows.door import require_number
+from flows.door import require_number, require_whole
 from flows.objective import Objective
 
 
@@ -197,6 +197,7 @@ def complementarity(
         An `Instant`.
     """
     require_number("tolerance", tolerance, positive=True)
+    require_whole("size", size)
     x = y.position
     p = flow.rule.preconditioner(t, y.memory)
     block = cold_block(flow.objective, x, p, size)

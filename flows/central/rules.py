@@ -197,6 +197,11 @@ class _Averaging(Rule):
     def memory(self, gradient: Float[Array, " n"]) -> Any:
         """ν(0) = b ν_init + (1-b) s(g, g): one update at the start."""
         square = self.square(gradient, gradient)
+        if jnp.shape(self.initial) not in ((), jnp.shape(square)):
+            raise BadInput(
+                f"initial is one number or has the memory's shape {jnp.shape(square)}; "
+                f"got shape {jnp.shape(self.initial)}."
+            )
         start = jnp.broadcast_to(self.initial, jnp.shape(square))
         return self.decay * start + (1 - self.decay) * square
 

@@ -118,17 +118,20 @@ def solve_sdcp(
         max_iterations: of the interior-point method.
 
     Raises:
-        BadInput: shapes that do not fit.
+        BadInput: shapes that do not fit, or no floats.
     """
-    k = a.shape[0]
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    k = a.shape[0] if a.ndim else 0
     m = k * (k + 1) // 2
     if a.shape != (k, k) or b.shape != (m, m):
         raise BadInput(
             f"a is [k, k] and b is [m, m] with m = k (k+1)/2; got {a.shape}, {b.shape}."
         )
-    if active is not None and active.shape != (k,):
-        raise BadInput(f"active is a mask of shape ({k},); got {active.shape}.")
-    on = jnp.ones(k, bool) if active is None else active
+    if not all(jnp.issubdtype(c.dtype, jnp.floating) for c in (a, b)):
+        raise BadInput(f"a and b hold floats; got {a.dtype} and {b.dtype}.")
+    on = jnp.ones(k, bool) if active is None else jnp.asarray(active)
+    if on.shape != (k,):
+        raise BadInput(f"active is a mask of shape ({k},); got {on.shape}.")
     i, j, _ = _indices(k)
     live = on[i] & on[j]
     vector = jnp.where(live, svec(a), 0)

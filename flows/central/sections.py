@@ -15,7 +15,14 @@ from jaxtyping import Array, Bool, Float
 from flows.central.flow import CentralFlow, CentralState
 from flows.central.linear_response import Response, response, velocity
 from flows.central.spectrum import DENSE, Block, cold_block
-from flows.door import require_instance, require_number, require_pieces, require_state
+from flows.door import (
+    as_floats,
+    require_instance,
+    require_number,
+    require_pieces,
+    require_state,
+    require_whole,
+)
 from flows.errors import BadInput, NonFiniteState, SolveFailed, require_float64
 from flows.progress import compiling
 from flows.ravel import require_finite
@@ -202,6 +209,7 @@ def solve_sections(
     require_float64("event-split integration")
     require_instance(flow, CentralFlow, "solve_sections integrates a CentralFlow")
     require_pieces(solver, stepsize_controller, None, None, None)
+    require_whole("max_sections", max_sections)
     for name, value in (("t0", t0), ("t1", t1), ("restoring", restoring)):
         require_number(name, value)
     require_finite(y0, "the start")
@@ -230,7 +238,7 @@ def _times(times: Any, t0: Any, t1: Any) -> np.ndarray:
     if not float(t1) > float(t0):
         raise BadInput(f"times run forward, t1 > t0; got {t0} and {t1}.")
     ts = np.linspace(float(t0), float(t1), 101) if times is None else np.asarray(times)
-    ts = np.atleast_1d(ts).astype(float)
+    ts = np.atleast_1d(as_floats("times", ts))
     inside = ts.size and t0 <= ts[0] and ts[-1] <= t1
     if ts.ndim != 1 or not inside or np.any(np.diff(ts) <= 0):
         raise BadInput(f"saved times increase within [{t0}, {t1}]; got {ts}.")
