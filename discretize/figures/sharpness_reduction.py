@@ -21,6 +21,7 @@ from flows import (
     iterate,
     solve,
 )
+from flows.central import smoothed
 from flows.drawing import COLOURS, Numbers
 from flows.problems import spherical_valley
 
@@ -122,13 +123,6 @@ def _draw_levels(ax: Any, model: SelfStabilisation, units: np.ndarray) -> None:
     )
 
 
-def _smoothed(values: np.ndarray, width: float) -> np.ndarray:
-    """A Gaussian mean over `width` steps (standard deviation), its ends reflected."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(values, width, mode="reflect")
-
-
 def equator(p: Any) -> Any:
     """The minimisers (cos φ, sin φ, 0) on the sphere."""
     return jnp.stack([jnp.cos(p[0]), jnp.sin(p[0]), jnp.zeros_like(p[0])])
@@ -164,7 +158,7 @@ def weight_decay_on_the_sphere(
     found = np.arctan2(w[:, 1], w[:, 0])
     edge = rate / ((1 - decay) * square) * np.exp(np.cos(found))
     across = w[:, 2] / np.sqrt(square)
-    smooth = np.sqrt(_smoothed(across**2, 0.15 / decay))
+    smooth = np.sqrt(smoothed(across**2, 0.15 / decay))
 
     lines = {"descent": found, "flow": angle, "across": across, "spread": spread}
     lines |= {"smooth": smooth, "edge": edge}

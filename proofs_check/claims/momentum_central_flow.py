@@ -14,7 +14,7 @@ import sympy
 
 from discretize import CentralEuler, Euler, OptaxStep, Training
 from flows import CentralFlow, StableFlow, iterate
-from flows.central import Momentum
+from flows.central import Momentum, midpoints
 from flows.problems import gelu_digits, valley, wall, warm_start
 from flows.sharpness import sharpness
 from flows.symbolic import equal_symbolically, exactly
@@ -251,7 +251,7 @@ def _digits(ctx: Context) -> _Digits:
         steps = BURN_IN + WINDOW + 1
         run = iterate(scheme, Training(objective), start, h=1.0, steps=steps)
         w = np.asarray(run.positions)[BURN_IN - 1 :]
-        return _Digits(objective, (w[:-2] + 2 * w[1:-1] + w[2:]) / 4, eta)
+        return _Digits(objective, midpoints(w), eta)
 
     return ctx.compiled("digits", build)
 
