@@ -72,7 +72,7 @@ SMALL = (
     source=CENTRAL,
     statement=r"\frac{|w(k) - \bar w_k|}{|w_{\Sigma = 0}(k) - \bar w_k|} \le 0.15,"
     r"\quad \lambda_{\max}(P^{-1}H) \le 2.001,\quad"
-    r"\frac{|\mathbb E L - \bar L|}{|L - \bar L|} \le 0.5,\quad"
+    r"\frac{|\mathbb E L - \bar L|}{|L - \bar L|} \le 0.25,\quad"
     r"\frac{|\mathbb E|g|^2 - \overline{|g|^2}|}{||g|^2 - \overline{|g|^2}|} \le 0.25",
     hypotheses=(
         *SMALL,
@@ -90,7 +90,7 @@ def digits_scalar(ctx: Context) -> Iterator[Evidence]:
     run = _beside_scalar(ctx)
     yield near_midpoints(ctx, run, 0.15)
     yield pinned(ctx, run)
-    yield predicted(ctx, run, "loss", 0.5)
+    yield predicted(ctx, run, "loss", 0.25)
     yield predicted(ctx, run, "square", 0.25)
 
 
