@@ -28,6 +28,11 @@ def _start(objective: Objective, rule: Rule, x: Any) -> CentralState:
     return CentralState(x, rule.memory(objective.gradient(x)))
 
 
+def _require_state(y: Any) -> None:
+    if not isinstance(y, CentralState):
+        raise BadInput(f"the state is that of flow.start(x); got {y!r:.60}.")
+
+
 class StableFlow(Flow):
     r"""The central flow where nothing oscillates: dw/dt = -P⁻¹g, dν/dt = κ(s(g,g) - ν).
 
@@ -50,6 +55,14 @@ class StableFlow(Flow):
     def start(self, x: Float[Array, " n"]) -> CentralState:
         """The state at w = x with the memory of one update."""
         return _start(self.objective, self.rule, x)
+
+    def require_inside(self, y: Any) -> None:
+        """Refuse a state that is no `CentralState`.
+
+        Raises:
+            BadInput: a bare position, say.
+        """
+        _require_state(y)
 
     def vector_field(self, t: Any, y: CentralState) -> CentralState:
         """(w', ν')."""
@@ -113,6 +126,14 @@ class CentralFlow(Dynamics):
     def start(self, x: Float[Array, " n"]) -> CentralState:
         """The state at w = x with the memory of one update."""
         return _start(self.objective, self.rule, x)
+
+    def require_inside(self, y: Any) -> None:
+        """Refuse a state that is no `CentralState`.
+
+        Raises:
+            BadInput: a bare position, say.
+        """
+        _require_state(y)
 
     @property
     def stable(self) -> StableFlow:
