@@ -97,7 +97,7 @@ class CentralComparison(Comparison):
 
     @functools.cached_property
     def corrected_loss(self) -> np.ndarray:
-        """L(w(k)) + ½⟨H, Σ⟩ of the central flow: the mean loss that it predicts."""
+        """L(w(k)) + ½⟨H, Σ⟩: the mean loss predicted, Σ a mean over [k, k + 1]."""
         correction = np.asarray(self.central.aux.loss_correction)
         return self.flow_loss[: len(correction)] + correction
 

@@ -149,7 +149,17 @@ def test_results_are_written_of_whole_runs_only():
         run.main(["--write", "--case", "loops"])
 
 
-@pytest.mark.parametrize("case", [c for c in run.CASES if c != "imports"])
+LONG = "central_flow", "gradient_flow"  # to compile
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, marks=[pytest.mark.slow] if c in LONG else [])
+        for c in run.CASES
+        if c != "imports"
+    ],
+)
 def test_a_case_runs(case):
     # The scans by hand and optax itself are not written for strict promotion.
     with jax.numpy_dtype_promotion("standard"):

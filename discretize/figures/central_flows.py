@@ -31,8 +31,6 @@ def edge_of_stability_on_digits(
         warm: gradient-flow time before the start.
         steps: of gradient descent.
     """
-    import matplotlib.pyplot as plt
-
     objective, params = gelu_digits()
     params = warm_start(objective, params, warm)
     row = SGD(learning_rate=2 / edge)
@@ -43,43 +41,7 @@ def edge_of_stability_on_digits(
     sharpness = [edge / 2 * np.asarray(s) for s in sharpness]
     stretch = smooth.stats["stretch"]
     ends = np.minimum(stretch * np.arange(len(sharpness[2])), steps)
-    fig, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(12.4, 3.9), layout="constrained"
-    )
-    names = ("gradient descent", "gradient flow", "central flow")
-    styles: list[dict[str, Any]] = [
-        {"color": COLOURS["vermilion"], "lw": 1.0, "label": names[0]},
-        {"color": COLOURS["blue"], "lw": 2.0, "ls": "--", "label": names[1]},
-        {"color": COLOURS["black"], "lw": 2.0, "label": names[2]},
-    ]
-    left.semilogy(run.times, run.loss, **styles[0])
-    left.semilogy(run.central.times, run.flow_loss, **styles[2])
-    left.semilogy(smooth.times, run.stable_loss, **styles[1])
-    left.set(title="the loss falls, but not steadily", ylabel="loss")
-    middle.plot(at, sharpness[0], **styles[0])
-    middle.plot(ends, sharpness[2], **styles[1])
-    middle.plot(np.arange(len(sharpness[1])), sharpness[1], **styles[2])
-    middle.axhline(edge, color=COLOURS["green"], ls=":", lw=2.0)
-    middle.text(
-        0.97 * steps,
-        edge * 0.985,
-        "edge of stability, 2/η",
-        ha="right",
-        va="top",
-        color=COLOURS["green"],
-    )
-    middle.set(title="the sharpness stops at 2/η", ylabel=r"$\lambda_{\max}(H)$")
-    k = 1 + np.arange(len(run.central_distance))
-    right.plot(k[: len(run.stable_distance)], run.stable_distance, **styles[1])
-    right.plot(k, run.central_distance, **styles[2])
-    right.set(
-        title="only the central flow stays near",
-        ylabel="distance to gradient descent",
-        ylim=(0, None),
-    )
-    for ax in (left, middle, right):
-        ax.set(xlabel="step", xlim=(0, steps))
-    left.legend(frameon=False)
+    fig = _draw_edge(run, edge, at, ends, sharpness)
     caption = (
         "Gradient descent on handwritten digits (64-20-20-10, GELU) leaves gradient "
         "flow where the sharpness meets 2/η; the central flow, which averages over the "
@@ -99,6 +61,50 @@ def edge_of_stability_on_digits(
         gradient_flow_distance=run.stable_distance,
     )
     return fig, numbers
+
+
+def _draw_edge(run: Any, edge: float, at: Any, ends: Any, sharpness: Any) -> Any:
+    """Loss, sharpness and distance, of descent, gradient flow and central flow."""
+    import matplotlib.pyplot as plt
+
+    fig, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(12.4, 3.9), layout="constrained"
+    )
+    names = ("gradient descent", "gradient flow", "central flow")
+    styles: list[dict[str, Any]] = [
+        {"color": COLOURS["vermilion"], "lw": 1.0, "label": names[0]},
+        {"color": COLOURS["blue"], "lw": 2.0, "ls": "--", "label": names[1]},
+        {"color": COLOURS["black"], "lw": 2.0, "label": names[2]},
+    ]
+    left.semilogy(run.times, run.loss, **styles[0])
+    left.semilogy(run.central.times, run.flow_loss, **styles[2])
+    left.semilogy(run.stable.times, run.stable_loss, **styles[1])
+    left.set(title="the loss falls, but not steadily", ylabel="loss")
+    middle.plot(at, sharpness[0], **styles[0])
+    middle.plot(ends, sharpness[2], **styles[1])
+    middle.plot(np.arange(len(sharpness[1])), sharpness[1], **styles[2])
+    middle.axhline(edge, color=COLOURS["green"], ls=":", lw=2.0)
+    middle.text(
+        0.97 * run.times[-1],
+        edge * 0.985,
+        "edge of stability, 2/η",
+        ha="right",
+        va="top",
+        color=COLOURS["green"],
+    )
+    middle.set(title="the sharpness stops at 2/η", ylabel=r"$\lambda_{\max}(H)$")
+    k = 1 + np.arange(len(run.central_distance))
+    right.plot(k[: len(run.stable_distance)], run.stable_distance, **styles[1])
+    right.plot(k, run.central_distance, **styles[2])
+    right.set(
+        title="only the central flow stays near",
+        ylabel="distance to gradient descent",
+        ylim=(0, None),
+    )
+    for ax in (left, middle, right):
+        ax.set(xlabel="step", xlim=(0, run.times[-1]))
+    left.legend(frameon=False)
+    return fig
 
 
 def _three_digits() -> tuple[Any, Any, Any]:

@@ -92,7 +92,10 @@ def _descent(slope: Any, claimed) -> Evidence:
     source=CENTRAL,
     statement=r"\sigma^2 = \max\Bigl(0,\ \frac{2\langle -g, \nabla S\rangle}"
     r"{|\nabla S|^2}\Bigr),\quad S = \frac2\eta",
-    hypotheses=ONE_DIRECTION[:1],
+    hypotheses=(
+        *ONE_DIRECTION[:1],
+        r"proved where $\langle -g, \nabla S\rangle \ge 0$; the clip is measured",
+    ),
     grade="proved",
     delta=1e-6,
 )

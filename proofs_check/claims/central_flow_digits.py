@@ -151,7 +151,7 @@ def beside(
     )
 
 
-def _late(run: Beside, positions: np.ndarray) -> float:
+def late(run: Beside, positions: np.ndarray) -> float:
     """Mean distance to the optimiser's midpoints over the last quarter."""
     middle = np.asarray(midpoints(run.positions))
     gap = np.linalg.norm(positions[1:] - middle, axis=1)
@@ -167,12 +167,12 @@ def near_midpoints(
     ctx: Context, run: Beside, bound: float, stable: bool = False
 ) -> Evidence:
     """Distance of the central flow to the run over that of the stable flow."""
-    far = _late(run, run.stable)
+    far = late(run, run.stable)
     if stable:
         found = Measurement(1.0)
     else:
         both = [
-            _late(run, np.asarray(r.states.position)) / far
+            late(run, np.asarray(r.states.position)) / far
             for r in (run.fine, run.coarse)
         ]
         found = resolved(*both)

@@ -208,6 +208,8 @@ def _indefinite(ctx: Context, wanted: np.ndarray) -> Evidence:
     statement=MODEL + r":\quad \langle x x^\top\rangle \to 2 M_+",
     hypotheses=(
         r"$\eta = 0.02$; $M$ definite and $c$ small, or indefinite and $c = 0.2$",
+        r"$M$ definite: an exact sum bounds what finite $c$ and time leave over; the"
+        r" check is that this bound is small",
     ),
     grade="measured",
     delta=5e-3,

@@ -27,8 +27,8 @@ COHEN = Source(
     "George E. Dahl and Justin Gilmer",
     year=2022,
     arxiv="2207.14484",
-    location="the thresholds with the preconditioner held; proved here by Jury's "
-    "conditions",
+    location="the thresholds with the preconditioner held; derived and proved here, by "
+    "Jury's conditions, also where the paper has another optimiser",
 )
 
 

@@ -119,7 +119,7 @@ def _orbit(factor: Any) -> Iterator[Evidence]:
     hypotheses=(
         r"$s'(z^*) > 0 > f'(z^*)$",
         r"gradient descent: $cP = 2/\eta$; mean of gradients:"
-        r" $cP = 2(1+\beta)/((1-\beta)\eta)$",
+        r" $cP = 2(1+\beta)/((1-\beta)\eta)$; its loss is that of gradient descent",
     ),
     grade="proved",
     delta=1e-6,

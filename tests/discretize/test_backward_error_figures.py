@@ -23,6 +23,7 @@ def lenient():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_the_principal_flow_passes_through_every_iterate():
     _, numbers = principal_flow(products=(0.5, 2.1), steps=4)
     for a in (0.5, 2.1):

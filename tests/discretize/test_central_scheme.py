@@ -100,6 +100,7 @@ def test_a_change_of_the_number_of_directions_compiles_nothing(two_valleys):
     assert len(again) < len(inside)
 
 
+@pytest.mark.slow
 def test_gradient_descent_averages_to_the_central_flow(valley):
     """The oscillation of GD around the flow has the predicted variance."""
     import optax
@@ -117,6 +118,7 @@ def test_gradient_descent_averages_to_the_central_flow(valley):
     np.testing.assert_allclose(np.mean(late[:, 1]), flow.positions[-1][1], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablated", [False, True])
 def test_adaptive_rules_are_held_at_the_edge(valley, ablated):
     for rule in (

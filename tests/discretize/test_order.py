@@ -50,6 +50,7 @@ def test_leading_constant_of_euler():
     assert found.constant == pytest.approx(np.linalg.norm(lead), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_sup_norm_and_the_solved_reference_agree_with_the_end():
     flow, start = GradientFlow(wavy()), jnp.array([1.2, 0.8])
     for norm in ("end", "sup"):

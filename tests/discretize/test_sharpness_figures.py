@@ -17,6 +17,7 @@ def lenient():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_cycles_close_in_the_flow_and_spiral_out_in_descent():
     _, numbers = figures.self_stabilisation_cycles()
     orbit, descent = numbers["orbit"], numbers["descent"]

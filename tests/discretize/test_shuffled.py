@@ -109,6 +109,7 @@ def test_the_optimiser_with_a_key_takes_fresh_orders():
     assert len(seen) > 2
 
 
+@pytest.mark.slow
 def test_more_terms_stay_nearer_to_gradient_descent():
     gaps = [
         compare(wavy(), row(learning_rate=0.05), START, steps=10).distance[-1]

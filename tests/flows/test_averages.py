@@ -74,6 +74,7 @@ def test_the_predicted_loss_and_squares_on_the_orbit(orbit):
     np.testing.assert_allclose(full - squares, [0.0, -quartic], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_second_variation_is_the_hessian_against_the_covariance():
     rng = np.random.default_rng(0)
     n, k = 5, 3

@@ -42,7 +42,12 @@ def directional(function, arguments, directions, h=1e-5):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param("cold", marks=pytest.mark.slow), "refresh", "ritz"]
+    "kind",
+    [
+        pytest.param("cold", marks=pytest.mark.slow),
+        pytest.param("refresh", marks=pytest.mark.slow),
+        "ritz",
+    ],
 )
 def test_both_modes_agree_with_differences(net, kind):
     """Through the whole basis, P too: 28 parameters, a block of 4."""

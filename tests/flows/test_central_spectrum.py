@@ -121,6 +121,7 @@ def test_a_cold_start_by_products(net, iterative):
     check(found, objective, x, p, 1e-12, kept=2)
 
 
+@pytest.mark.slow
 def test_the_largest_and_not_the_largest_in_magnitude(iterative):
     values = np.concatenate([[3.0, 2.0, 1.5, 1.0, 0.5], -np.linspace(50, 1, 40)])
     objective = quadratic(values)
@@ -128,6 +129,7 @@ def test_the_largest_and_not_the_largest_in_magnitude(iterative):
     np.testing.assert_allclose(found.values[:2], [3.0, 2.0], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_cluster_is_found_as_a_space(iterative):
     values = np.concatenate([[2.0, 2.0, 2.0 - 1e-9, 1.0], np.linspace(0.5, -0.5, 36)])
     objective, x = quadratic(values), jnp.zeros(40)

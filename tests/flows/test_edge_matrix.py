@@ -26,6 +26,7 @@ def test_the_hessian_across_is_the_free_matrix():
     np.testing.assert_array_equal(f.split(y)[1], z)
 
 
+@pytest.mark.slow
 def test_an_orbit_of_rank_one_is_gradient_descents():
     # One positive eigenvalue: descent alternates between x and -x, with the part of Z
     # that nothing pins at rest in the floor's minimum.

@@ -276,6 +276,7 @@ def test_derivatives_are_those_of_differences(case):
     assert not gb[off[i] | off[j]].any() and not gb[:, off[i] | off[j]].any()
 
 
+@pytest.mark.slow
 def test_single_precision():
     rng = np.random.default_rng(13)
     a, b = symmetric(rng), operator(rng, 10.0)

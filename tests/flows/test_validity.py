@@ -71,6 +71,7 @@ def test_smooth_networks_have_none(activation):
     assert kinks(*network(activation)) == ()
 
 
+@pytest.mark.slow
 def test_a_maximum_that_cancels_is_no_kink():
     assert kinks(*network(jnp.tanh, cross_entropy)) == ()
     assert "select_n" in kinks(
