@@ -102,16 +102,15 @@ def eigenpairs(
         values, vectors, count = values[ends], vectors[:, ends], n
         images = h @ vectors
     else:
-        if start is None:
-            start = np.random.default_rng(0).standard_normal(n)
-        if not product(start).any():  # H = 0, on which ARPACK cannot start
-            unit = start / np.linalg.norm(start)
+        v0 = np.random.default_rng(0).standard_normal(n) if start is None else start
+        if not product(v0).any():  # H = 0, on which ARPACK cannot start
+            unit = v0 / np.linalg.norm(v0)
             nothing = np.zeros(k)
             return Eigenpairs(nothing, np.stack([unit] * k, axis=1), nothing, count)
         operator = LinearOperator((n, n), matvec=product, dtype=float)  # pyright: ignore
         side = "LA" if k == 1 else "BE"
         try:
-            values, vectors = eigsh(operator, k=k, which=side, v0=start, tol=tolerance)  # pyright: ignore
+            values, vectors = eigsh(operator, k=k, which=side, v0=v0, tol=tolerance)  # pyright: ignore
         except ArpackError as error:
             raise BadInput(f"Lanczos did not converge: {error}") from None
         images = np.stack([product(v) for v in vectors.T], axis=1)

@@ -168,7 +168,7 @@ def _images(
         ) from None
     if not classes or len(set(classes)) < len(classes) or set(classes) - set(range(10)):
         raise BadInput(f"classes are different digits 0 to 9; got {classes}.")
-    images, labels = load_digits(return_X_y=True)
+    images, labels = map(np.asarray, load_digits(return_X_y=True))
     member = np.isin(labels, classes)
     require_whole("rows", rows, 1, int(member.sum()))
     inputs = images[member][:rows] / 16.0
