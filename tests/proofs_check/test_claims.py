@@ -10,6 +10,29 @@ from proofs_check.extras import advice
 
 IDS = sorted(claims())
 QUICK = [name for name in IDS if not claims()[name].full_only]
+# More than six seconds each. `make demo` checks every claim, these too.
+LONG = {
+    "central_flow.digits-scalar-rmsprop",
+    "central_flow.wall-sections",
+    "gradient_flow.balancedness-decay",
+    "gradient_flow.digits-order",
+    "gradient_flow.error-bound",
+    "gradient_flow.heavy-ball-regulariser",
+    "gradient_flow.modified-order-4",
+    "gradient_flow.nesterov-slip",
+    "gradient_flow.neuron-balance",
+    "gradient_flow.one-step-defect",
+    "gradient_flow.principal-corrected",
+    "gradient_flow.principal-edge",
+    "gradient_flow.principal-quadratic",
+    "gradient_flow.principal-turn",
+    "gradient_flow.reshuffling-epoch",
+    "gradient_flow.step-logarithm",
+    "gradient_flow.weight-normalisation-beats-descent",
+    "gradient_flow.weight-normalisation-invariant",
+    "spine.adam-is-a-splitting",
+    "spine.switch-law",
+}
 
 
 def need(name):
@@ -18,7 +41,14 @@ def need(name):
         pytest.skip(reason)
 
 
-@pytest.mark.parametrize("name", QUICK)
+def test_the_long_claims_are_claims():
+    assert set(QUICK) >= LONG
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in QUICK],
+)
 def test_claim_holds_and_its_controls_are_caught(name):
     need(name)
     # optax itself does not live with strict promotion.
