@@ -244,17 +244,19 @@ class CentralComparison(Comparison):
 
         ax = axes(ax)
         gone = np.linalg.norm(self.midpoints - self.positions[:1], axis=1)
-        curves = [(gone, "way gone from the start", "black", ":")]
+        curves = [(gone, "way gone from the start", "0.5", ":")]
         if self.stable is not None:
-            curves.append((self.stable_distance, "stable flow", "orange", "--"))
-        curves.append((self.central_distance, "central flow", "blue", "-"))
+            curves.append(
+                (self.stable_distance, "stable flow", COLOURS["orange"], "--")
+            )
+        curves.append((self.central_distance, "central flow", COLOURS["black"], "-"))
         for values, name, colour, style in curves:
             steps = 1 + np.arange(len(values))
             ax.semilogy(
                 steps,
                 np.maximum(values, 1e-300),
                 style,
-                color=COLOURS[colour],
+                color=colour,
                 label=name,
             )
         ax.set(
