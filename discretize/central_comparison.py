@@ -252,13 +252,8 @@ class CentralComparison(Comparison):
         curves.append((self.central_distance, "central flow", COLOURS["black"], "-"))
         for values, name, colour, style in curves:
             steps = 1 + np.arange(len(values))
-            ax.semilogy(
-                steps,
-                np.maximum(values, 1e-300),
-                style,
-                color=colour,
-                label=name,
-            )
+            shown = np.maximum(values, 1e-300)
+            ax.semilogy(steps, shown, style, color=colour, label=name)
         ax.set(
             xlabel="step $k$",
             ylabel=r"distance to $\frac{1}{4}(w_{k-1} + 2w_k + w_{k+1})$",
