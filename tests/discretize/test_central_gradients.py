@@ -15,6 +15,7 @@ from flows.central import GradientDescent
 X, Z = sp.symbols("x z", real=True)
 
 
+@pytest.mark.slow
 def test_learning_rate_and_start_in_a_valley_by_closed_form():
     """S = 20 + a z, loss α, κ: z* = (2/η - 20)/a and σ² = 2 (α - κ z*)/a at the edge.
 

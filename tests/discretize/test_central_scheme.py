@@ -53,6 +53,7 @@ def test_the_sharpness_stays_at_the_edge_and_the_flow_at_the_exact_orbit(valley)
     np.testing.assert_allclose(run.aux.gradient_correction[-1], gradients, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_schedule_moves_the_edge(valley):
     """Under η(t) the flow follows S = 2/η(t), and σ² feels how fast η moves."""
     start = [0.0, 0.0]

@@ -57,6 +57,7 @@ def test_the_average_over_an_orbit_of_period_two_is_exact_to_degree_three(orbit)
         np.testing.assert_allclose(found[name], exact[name], atol=1e-14)
 
 
+@pytest.mark.slow
 def test_the_predicted_loss_and_squares_on_the_orbit(orbit):
     objective, x = valley(), jnp.array([[VARIANCE]])
     losses = jax.vmap(objective.value)(orbit)

@@ -179,6 +179,7 @@ def test_below_the_edge_nothing_oscillates(bumpy):
     np.testing.assert_allclose(found.velocity.memory, expected.memory, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_the_generator_sees_the_oscillation(bumpy):
     rule = at_the_edge(bumpy, GradientDescent)
     flow = CentralFlow(bumpy, rule)

@@ -107,6 +107,7 @@ def check(block: Block, objective, x, p, atol, kept=4):
     assert np.all(np.abs(values - found) <= rest + 1e-12)
 
 
+@pytest.mark.slow
 def test_a_cold_start_by_the_matrix(net):
     objective, x, p = net
     check(cold_block(objective, x, p, 4), objective, x, p, 1e-12)

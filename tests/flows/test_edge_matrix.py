@@ -12,6 +12,7 @@ from flows.problems import edge_matrix
 ETA = 0.02
 
 
+@pytest.mark.slow
 def test_the_hessian_across_is_the_free_matrix():
     f = edge_matrix(np.diag([0.3, -0.1, 0.2]), sharpness=7.0, curvature=0.5)
     rng = np.random.default_rng(0)
