@@ -91,6 +91,7 @@ from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import RungeKutta as RungeKutta
 from discretize.schemes import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes import Splitting as Splitting
+from discretize.schemes import TamedEuler as TamedEuler
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
@@ -106,5 +107,14 @@ from discretize.stability import Stability as Stability
 from discretize.stability import characteristic_polynomial as characteristic_polynomial
 from discretize.stability import stability as stability
 from discretize.stability import stability_of as stability_of
+from discretize.taming import Clipping as Clipping
+from discretize.taming import CoordinateTaming as CoordinateTaming
+from discretize.taming import NormTaming as NormTaming
+from discretize.taming import Polygonal as Polygonal
+from discretize.taming import RootTaming as RootTaming
+from discretize.taming import StateRootTaming as StateRootTaming
+from discretize.taming import StateTaming as StateTaming
+from discretize.taming import Taming as Taming
+from discretize.taming import Untamed as Untamed
 
 __distribution__ = "flowtheory"

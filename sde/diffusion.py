@@ -31,6 +31,10 @@ class Diffusion(Flow):
     def noise(self, t: Any, y: State, dw: Float[Array, " m"]) -> State:
         """σ(t, y) dw: linear in dw (shape [m]), of y's structure, None for labels."""
 
+    def drift_parts(self, t: Any, y: State) -> tuple[State, ...]:
+        """The terms of the drift that a taming treats apart; their sum is v(t, y)."""
+        return (self.vector_field(t, y),)
+
     def generator(self, phi: TestFunction) -> TestFunction:
         """L φ = ∂ₜφ + v·∇φ + ½ Σⱼ D²φ[σeⱼ, σeⱼ]; composes with itself.
 

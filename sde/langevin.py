@@ -114,21 +114,23 @@ class GaussianTransition(NoisyPart):
 
 
 class OverdampedLangevin(Diffusion):
-    r"""Overdamped Langevin dynamics, dX = -∇f(X) dt + √(2T) dB.
+    r"""Overdamped Langevin dynamics, dX = -∇(f + ρ)(X) dt + √(2T) dB.
 
     State: the position, shape [n]. T is the temperature (1/β), in units of f; the unit
     of time is that of 1/curvature, so that one step of the unadjusted Langevin
     algorithm with learning rate η (explicit Euler) takes time η. Stationary law
-    π ∝ exp(-f/T) where that can be normalised; E_π⟨x, ∇f⟩ = n T.
+    π ∝ exp(-(f + ρ)/T) where that can be normalised; E_π⟨x, ∇(f + ρ)⟩ = n T. The
+    regulariser ρ is a drift part of its own (`drift_parts`): TheoPouLa tames it apart.
 
     Reference: Roberts and Tweedie, Bernoulli 2(4), 1996.
 
     Attributes:
         objective: f.
         temperature: T >= 0.
+        regulariser: ρ, an objective of the same position; None for none.
 
     Raises:
-        BadInput: a negative temperature.
+        BadInput: a negative temperature, or a regulariser that is no objective.
     """
 
     equation: ClassVar[str] = r"dX = -\nabla f(X)\,dt + \sqrt{2T}\,dB"
@@ -136,14 +138,26 @@ class OverdampedLangevin(Diffusion):
     temperature: Array = eqx.field(
         converter=parameter, default=1.0, metadata={"positive": True, "symbol": "T"}
     )
+    regulariser: Objective | None = None
 
     def __check_init__(self):
         require_positive("temperature", self.temperature, zero=True)
+        if self.regulariser is not None and not isinstance(self.regulariser, Objective):
+            raise BadInput(
+                f"the regulariser is an objective or None; got {self.regulariser!r}."
+            )
 
     def vector_field(self, t, y: Vector) -> Vector:
-        """-∇f(y)."""
+        """-∇(f + ρ)(y)."""
+        return sum(self.drift_parts(t, y)[1:], self.drift_parts(t, y)[0])
+
+    def drift_parts(self, t, y: Vector) -> tuple[Vector, ...]:
+        """(-∇f(y), -∇ρ(y)); the first alone where there is no regulariser."""
         del t
-        return -self.objective.gradient(y)
+        drift = -self.objective.gradient(y)
+        if self.regulariser is None:
+            return (drift,)
+        return drift, -self.regulariser.gradient(y)
 
     def brownian(self, y: Vector) -> int:
         """One a coordinate."""

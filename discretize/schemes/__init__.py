@@ -13,4 +13,5 @@ from discretize.schemes.splitting import EXACT_EMA as EXACT_EMA
 from discretize.schemes.splitting import Splitting as Splitting
 from discretize.schemes.splitting import lie as lie
 from discretize.schemes.splitting import strang as strang
+from discretize.schemes.tamed import TamedEuler as TamedEuler
 from discretize.schemes.weight_normalised import ProjectedEuler as ProjectedEuler

@@ -132,14 +132,12 @@ def stationary_program(ctx: Context) -> Evidence:
     )
 
 
-def _unforced() -> float:
-    """√ν/(ηP̄) where the oscillation is left out of ν'; the same worst entry."""
-    h, g = instance(3)
-    program = stationary_preconditioner(h, g, RATE).preconditioner
-    return _worst(np.abs(g) / RATE / program)
+UNFORCED = 0.127897792542
+"""√ν/(ηP̄) where the oscillation is left out of ν', |g|/(ηP̄); the same worst entry of
+instance 3. A number, not a call: importing the claims computes nothing."""
 
 
-@stationary_program.control("Σ left out of ν'", expected=_unforced())
+@stationary_program.control("Σ left out of ν'", expected=UNFORCED)
 def _(ctx: Context) -> Evidence:
     h, g = instance(3)
     program = stationary_preconditioner(h, g, RATE).preconditioner

@@ -1,5 +1,7 @@
 """The catalogue finds its claims, names the nearest, and refuses to break its rules."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -29,6 +31,13 @@ def test_the_catalogue_of_the_package_obeys_its_rules():
     catalogue = claims()
     catalogue.validate()
     assert all(catalogue[name].id == name for name in catalogue)
+
+
+def test_the_catalogue_loads_in_a_process_that_computes_in_float32():
+    """A notebook lists the claims before it asks for float64."""
+    code = "import proofs_check; assert len(proofs_check.claims()) > 100"
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_claims_stays_a_function_beside_the_package_of_claims():

@@ -149,7 +149,7 @@ def test_failed_paths_are_counted_and_never_averaged_in_silence():
 
 def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
     module = sys.modules["sde.simulate"]
-    true, calls = module._run_chunk, []
+    true, calls = module.run_chunk, []
 
     def interrupted(*args):
         calls.append(1)
@@ -158,7 +158,7 @@ def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
         return true(*args)
 
     whole = sde.simulate(OU, START, **SHORT)
-    monkeypatch.setattr(module, "_run_chunk", interrupted)
+    monkeypatch.setattr(module, "run_chunk", interrupted)
     run = sde.simulate(OU, START, **SHORT, chunk=30)
     assert run.paths == 60 and "interrupted: 60 of 100" in run.end
     np.testing.assert_allclose(run.final, whole.final[:60], rtol=1e-15)
