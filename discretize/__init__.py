@@ -14,6 +14,13 @@ from discretize.certificate import certify_linear_net as certify_linear_net
 from discretize.certificate import error_bound as error_bound
 from discretize.certificate import error_growth as error_growth
 from discretize.certificate import error_law as error_law
+from discretize.chain_laws import StationaryLaw as StationaryLaw
+from discretize.chain_laws import TransitionKernel as TransitionKernel
+from discretize.circle import CircleGrid as CircleGrid
+from discretize.circle import circle_generator as circle_generator
+from discretize.circle import circle_semigroup as circle_semigroup
+from discretize.circle import leading_weak_error as leading_weak_error
+from discretize.circle import weak_errors as weak_errors
 from discretize.compare import UnstableStepWarning as UnstableStepWarning
 from discretize.compare import compare as compare
 from discretize.comparison import Comparison as Comparison
@@ -49,6 +56,11 @@ from discretize.optimizers import root_loss_sgd as root_loss_sgd
 from discretize.optimizers import rpgd as rpgd
 from discretize.optimizers import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers import scale_by_scalar_rms as scale_by_scalar_rms
+from discretize.optimizers import sgld as sgld
+from discretize.optimizers import tamed_langevin as tamed_langevin
+from discretize.optimizers import theopoula as theopoula
+from discretize.optimizers import tula as tula
+from discretize.optimizers import tusla as tusla
 from discretize.optimizers import weight_normalised_sgd as weight_normalised_sgd
 from discretize.order import order as order
 from discretize.order_fit import OrderFit as OrderFit
@@ -71,6 +83,10 @@ from discretize.rows.first_order import SIGN_SGD as SIGN_SGD
 from discretize.rows.first_order import (
     UNNORMALISED_EXPONENTIATED_GRADIENT as UNNORMALISED_EXPONENTIATED_GRADIENT,
 )
+from discretize.rows.langevin import SGLD as SGLD
+from discretize.rows.langevin import THEOPOULA as THEOPOULA
+from discretize.rows.langevin import TULA as TULA
+from discretize.rows.langevin import TUSLA as TUSLA
 from discretize.rows.modified import NESTEROV as NESTEROV
 from discretize.rows.modified import SGD_MODIFIED as SGD_MODIFIED
 from discretize.rows.modified import momentum_modified as momentum_modified
@@ -80,8 +96,15 @@ from discretize.rows.weight_normalised import RPGD as RPGD
 from discretize.rows.weight_normalised import (
     WEIGHT_NORMALISED_SGD as WEIGHT_NORMALISED_SGD,
 )
+from discretize.schemes import ABOBA as ABOBA
 from discretize.schemes import BAOAB as BAOAB
+from discretize.schemes import BUB as BUB
 from discretize.schemes import EXACT_EMA as EXACT_EMA
+from discretize.schemes import KLMC as KLMC
+from discretize.schemes import OABAO as OABAO
+from discretize.schemes import OBABO as OBABO
+from discretize.schemes import SGHMC as SGHMC
+from discretize.schemes import UBU as UBU
 from discretize.schemes import CentralAux as CentralAux
 from discretize.schemes import CentralEuler as CentralEuler
 from discretize.schemes import Chebyshev as Chebyshev
@@ -91,6 +114,9 @@ from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import RungeKutta as RungeKutta
 from discretize.schemes import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes import Splitting as Splitting
+from discretize.schemes import StochasticAdam as StochasticAdam
+from discretize.schemes import StochasticGradient as StochasticGradient
+from discretize.schemes import StochasticRMSProp as StochasticRMSProp
 from discretize.schemes import TamedEuler as TamedEuler
 from discretize.schemes import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes import lie as lie
@@ -116,5 +142,10 @@ from discretize.taming import StateRootTaming as StateRootTaming
 from discretize.taming import StateTaming as StateTaming
 from discretize.taming import Taming as Taming
 from discretize.taming import Untamed as Untamed
+from discretize.weak_operator import FiniteLaw as FiniteLaw
+from discretize.weak_operator import PolynomialGrid as PolynomialGrid
+from discretize.weak_operator import chain_expectation as chain_expectation
+from discretize.weak_operator import expectation_operator as expectation_operator
+from discretize.weak_operator import normal_law as normal_law
 
 __distribution__ = "flowtheory"

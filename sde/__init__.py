@@ -1,21 +1,35 @@
 """Random dynamics: diffusions, jump processes, noise, ensembles."""
 
+from sde.adaptive import AdamSDE as AdamSDE
+from sde.adaptive import RMSPropSDE as RMSPropSDE
 from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
+from sde.drift_flow import DriftFlow as DriftFlow
 from sde.ensemble import Ensemble as Ensemble
 from sde.ensemble import Estimate as Estimate
 from sde.ensemble import Moments as Moments
 from sde.ensemble import Statistics as Statistics
+from sde.gradient_noise import FactorNoise as FactorNoise
+from sde.gradient_noise import GradientNoise as GradientNoise
+from sde.ito import ItoDiffusion as ItoDiffusion
 from sde.jumps import ExactJumps as ExactJumps
 from sde.jumps import JumpCount as JumpCount
-from sde.langevin import LangevinState as LangevinState
+from sde.kinetic import FreeLangevin as FreeLangevin
+from sde.kinetic import FreeMotion as FreeMotion
+from sde.kinetic import Kick as Kick
+from sde.kinetic import LangevinState as LangevinState
+from sde.kinetic import UnderdampedLangevin as UnderdampedLangevin
+from sde.kinetic import VelocityBath as VelocityBath
 from sde.langevin import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from sde.langevin import OverdampedLangevin as OverdampedLangevin
-from sde.langevin import UnderdampedLangevin as UnderdampedLangevin
 from sde.laws import Deterministic as Deterministic
 from sde.laws import Finite as Finite
 from sde.laws import Gaussian as Gaussian
 from sde.laws import Law as Law
+from sde.minibatch import MinibatchNoise as MinibatchNoise
+from sde.modified_equations import (
+    StochasticModifiedEquation as StochasticModifiedEquation,
+)
 from sde.moments import Moment as Moment
 from sde.moments import MomentSystem as MomentSystem
 from sde.moments import generator_images as generator_images
@@ -23,6 +37,10 @@ from sde.moments import moment_equations as moment_equations
 from sde.moments import stationary_moments as stationary_moments
 from sde.noise import Noise as Noise
 from sde.noise import draw_noise as draw_noise
+from sde.scaling import AdaptiveHyperparameters as AdaptiveHyperparameters
+from sde.scaling import AdaptiveScales as AdaptiveScales
+from sde.scaling import adaptive_scales as adaptive_scales
+from sde.scaling import square_root_scaling as square_root_scaling
 from sde.simulate import simulate as simulate
 from sde.stationarity import gaussian_law as gaussian_law
 from sde.stationarity import is_stationary as is_stationary

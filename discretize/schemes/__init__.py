@@ -8,10 +8,24 @@ from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
 from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
+from discretize.schemes.kinetic import KLMC as KLMC
+from discretize.schemes.kinetic import SGHMC as SGHMC
+from discretize.schemes.splitting import ABOBA as ABOBA
 from discretize.schemes.splitting import BAOAB as BAOAB
+from discretize.schemes.splitting import BUB as BUB
 from discretize.schemes.splitting import EXACT_EMA as EXACT_EMA
+from discretize.schemes.splitting import OABAO as OABAO
+from discretize.schemes.splitting import OBABO as OBABO
+from discretize.schemes.splitting import UBU as UBU
 from discretize.schemes.splitting import Splitting as Splitting
 from discretize.schemes.splitting import lie as lie
 from discretize.schemes.splitting import strang as strang
+from discretize.schemes.stochastic_gradient import StochasticAdam as StochasticAdam
+from discretize.schemes.stochastic_gradient import (
+    StochasticGradient as StochasticGradient,
+)
+from discretize.schemes.stochastic_gradient import (
+    StochasticRMSProp as StochasticRMSProp,
+)
 from discretize.schemes.tamed import TamedEuler as TamedEuler
 from discretize.schemes.weight_normalised import ProjectedEuler as ProjectedEuler
