@@ -6,6 +6,7 @@ from discretize.schemes.chebyshev import Chebyshev as Chebyshev
 from discretize.schemes.euler import Euler as Euler
 from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
 from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
+from discretize.schemes.milstein import Milstein as Milstein
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes.kinetic import KLMC as KLMC
@@ -27,5 +28,11 @@ from discretize.schemes.stochastic_gradient import (
 from discretize.schemes.stochastic_gradient import (
     StochasticRMSProp as StochasticRMSProp,
 )
+from discretize.schemes.tamed import BalancedEuler as BalancedEuler
+from discretize.schemes.tamed import TamedCoefficientsEuler as TamedCoefficientsEuler
 from discretize.schemes.tamed import TamedEuler as TamedEuler
+from discretize.schemes.truncated import (
+    ProjectedEulerMaruyama as ProjectedEulerMaruyama,
+)
+from discretize.schemes.truncated import TruncatedEuler as TruncatedEuler
 from discretize.schemes.weight_normalised import ProjectedEuler as ProjectedEuler
