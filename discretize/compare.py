@@ -31,6 +31,7 @@ from flows import (
 )
 from flows.door import require_number
 from flows.types import Scalar
+from sde import draw_noise
 
 
 class UnstableStepWarning(UserWarning):
@@ -52,6 +53,7 @@ def compare(
     check_sharpness: bool = True,
     allow_unstable: bool = False,
     scheme: CentralEuler | None = None,
+    key: Any = None,
     checkpoint: Any = None,
     progress: bool = False,
 ) -> Comparison:
@@ -79,13 +81,18 @@ def compare(
         allow_unstable: go on beyond a known stability limit; the result then says
             `outcome = Outcome.DIVERGED` where it diverged.
         scheme: how a central flow is stepped: `CentralEuler(block=8)`.
+        key: of the noise, a whole number or a jax key, for a row whose scheme draws
+            (`THEOPOULA`): optimiser and scheme see the same normals, those of
+            `sde.draw_noise` (held in memory: steps × parameters).
         checkpoint: a folder to which the optimiser's run is written (with a central
             flow: both), to be taken up by the same call; see `flows.Checkpoint`.
         progress: show a bar; an interrupt keeps what is done.
 
     Returns:
         A `Comparison`: paths, losses, distance, the exact gap where the row has a
-        scheme; with a central flow a `CentralComparison`. Its `outcome` is DIVERGED
+        scheme (on the same noise, where it draws; the flow is then the drift alone, so
+        that the distance is what noise and step do); with a central flow a
+        `CentralComparison`. Its `outcome` is DIVERGED
         where the optimiser left the finite numbers, or its loss grew in all with a
         step beyond the limit (known, or measured at the start).
 
@@ -100,6 +107,7 @@ def compare(
     if is_central(dynamics):
         _refuse_clock(t1=t1, clock=clock, start=start, flow=None if flow else flow)
         running |= {"scheme": scheme, "allow_unstable": allow_unstable}
+        _refuse_key(key)
         sides = (objective, optimizer, params)
         return compare_central(*sides, steps=steps, dynamics=dynamics, **running)
     _refuse_scheme(scheme)
@@ -115,18 +123,21 @@ def compare(
             _check_memory(optimizer)
         told = (allow_unstable, check_sharpness)
         unstable = _check_limit(objective, optimizer, x, *told)
-        step = OptaxStep(optimizer.row.optimizer, optimizer.hyper)
         model = optimizer.dynamics(objective)
+        own = optimizer.own_scheme(model, x)
+        step = OptaxStep(optimizer.row.optimizer, optimizer.hyper, own.noisy)
         t0, y0 = optimizer.row.start(model, optimizer.hyper, x)
         label = repr(optimizer)
         one = optimizer.step_sizes(1) if optimizer.schedule else optimizer.step_sizes(0)
     else:
         model, one = _bare(optimizer, dynamics, clock)
         step, label = OptaxStep(Fixed(optimizer), None), "optimiser"
+        own = None
         t0, y0 = 0.0, x if start is None else start
     steps = _steps(steps, t1, optimizer, one)
     hs = optimizer.step_sizes(steps) if isinstance(optimizer, Pairing) else one
-    running |= {"h": hs, "steps": steps, "throw": False}
+    noise = _noise(own, key, steps)
+    running |= {"h": hs, "steps": steps, "throw": False, "noise": noise}
     discrete = iterate(step, Training(objective), params, **running)
     if unstable != "known" and not allow_unstable:
         _refuse_divergence(label, discrete, hs)
@@ -135,8 +146,8 @@ def compare(
     if flow and discrete.times.size > 1:
         field = optimizer.solved(model) if isinstance(optimizer, Pairing) else model
         beside = _flow_side(field, y0, t0, discrete.times, rtol, progress, outcome)
-    own = _scheme_side(model, optimizer, x, hs, discrete.times.size - 1)
-    return Comparison(label, optimizer, objective, discrete, beside, own, outcome)
+    run = _scheme_side(own, hs, discrete.times.size - 1, noise)
+    return Comparison(label, optimizer, objective, discrete, beside, run, outcome)
 
 
 def _refuse_scheme(scheme) -> None:
@@ -282,14 +293,28 @@ def _outcome(discrete: Trajectory, objective, unstable: str) -> Outcome:
     return Outcome.FINISHED
 
 
-def _scheme_side(model, optimizer, x, hs: Any, steps: int) -> Trajectory | None:
+def _scheme_side(own, hs: Any, steps: int, noise) -> Trajectory | None:
     """The row's scheme over the steps that the optimiser took."""
-    scheme = optimizer.row.scheme if isinstance(optimizer, Pairing) else None
-    if scheme is None or steps == 0:
+    if own is None or own.scheme is None or steps == 0:
         return None
-    y0 = optimizer.row.scheme_start(model, optimizer.hyper, x)
     part = hs if jnp.ndim(hs) == 0 else hs[:steps]
-    return iterate(scheme, model, y0, h=part, steps=steps, throw=False)
+    xi = None if noise is None else noise[:steps]
+    y0, options = own.start, {"h": part, "steps": steps, "noise": xi, "throw": False}
+    return iterate(own.scheme, own.dynamics, y0, **options)
+
+
+def _noise(own, key, steps: int) -> Any:
+    """The normals of all steps, where the row's scheme draws; else None."""
+    if own is None or not own.noisy:
+        _refuse_key(key)
+        return None
+    noise = draw_noise(own.scheme, own.dynamics, own.start, key, steps)
+    return noise.astype(own.start.dtype)
+
+
+def _refuse_key(key) -> None:
+    if key is not None:
+        raise BadInput("key= is for a row whose scheme draws noise, such as THEOPOULA.")
 
 
 def _flow_side(model, y0, t0, times, rtol, progress, outcome) -> Trajectory | None:

@@ -76,7 +76,7 @@ def convergence(
         The ladder; `.fit()` gives the order.
 
     Raises:
-        BadInput: a learning rate that does not divide t1, an unknown norm.
+        BadInput: a learning rate that does not divide t1, an unknown norm, noise.
         PrecisionError: float64 is off.
     """
     require_float64("an order of convergence")
@@ -103,6 +103,8 @@ def convergence(
             )
         model = pairing.dynamics(objective)
         t0, y0 = (flow_start or row.start)(model, pairing.hyper, x)
+        noisy = pairing.own_scheme(model, x).noisy
+        _require_cold(row, model, noisy)
         if norm == "end":
             times, positions = _end(objective, pairing, params, t1, steps)
         else:
@@ -113,6 +115,7 @@ def convergence(
                 steps=steps,
                 rtol=1e-5,
                 check_sharpness=False,
+                key=0 if noisy else None,
             )
             times, positions = run.times[1:], run.positions[1:]
         field = pairing.solved(model)
@@ -132,6 +135,15 @@ def _require_row(row) -> None:
         )
     if row.rate_name is None:
         raise BadInput(f"{row.name} has no learning rate that could shrink.")
+
+
+def _require_cold(row, model, noisy) -> None:
+    """Refuse noise: on one path there is no order to see against the drift alone."""
+    if noisy and float(getattr(model, "temperature", np.inf)) != 0:
+        raise BadInput(
+            f"{row.name} draws noise, and its flow is the drift alone: pass beta=inf "
+            "for the order without noise."
+        )
 
 
 def _end(objective, pairing, params, t1, steps):

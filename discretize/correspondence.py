@@ -80,7 +80,8 @@ class Correspondence:
         name: of the optimiser, as optax calls it.
         dynamics: (objective, hyper) -> the continuous model.
         optimizer: hyper -> optax's optimiser.
-        scheme: the scheme that the optimiser is (None: compared with the flow alone).
+        scheme: the scheme that the optimiser is, or hyper -> that scheme where it has
+            hyperparameters (None: compared with the flow alone).
         clock: hyper -> time of one step.
         start: (dynamics, hyper, x) -> (t, state): where the flow starts; t > 0 where
             the field is singular at 0.
@@ -109,7 +110,7 @@ class Correspondence:
     name: str
     dynamics: Callable[[Objective, Hyper], Dynamics]
     optimizer: Callable[[Hyper], optax.GradientTransformation]
-    scheme: Scheme | None
+    scheme: Scheme | Callable[[Hyper], Scheme] | None
     clock: Callable[[Hyper], Any]
     start: Callable[[Any, Hyper, Any], tuple[Any, Any]]
     scheme_start: Callable[[Any, Hyper, Any], Any]
@@ -151,6 +152,12 @@ class Correspondence:
                 _check_range(self.name, key, value, self.range_of(key))
                 values[key] = jnp.asarray(value, jnp.asarray(0.0).dtype)
         return Pairing(self, values)
+
+    def scheme_at(self, hyper: Hyper) -> Scheme | None:
+        """The scheme at given hyperparameters."""
+        if self.scheme is None or isinstance(self.scheme, Scheme):
+            return self.scheme
+        return self.scheme(hyper)
 
     def range_of(self, name: str) -> str:
         """The range of a hyperparameter, a key of `RANGES`."""
@@ -221,6 +228,12 @@ class Pairing:
                 "schedule gives no one flow; give a number."
             ) from None
 
+    def own_scheme(self, model: Any, x: Any) -> OwnScheme:
+        """The scheme that the optimiser is, with its start at the position x."""
+        scheme = self.row.scheme_at(self.hyper)
+        y0 = None if scheme is None else self.row.scheme_start(model, self.hyper, x)
+        return OwnScheme(scheme, model, y0)
+
     def solved(self, model: Any) -> Any:
         """The flow to integrate: the row's dynamics, or its smoothing."""
         smooth = self.row.solved
@@ -232,3 +245,19 @@ class Pairing:
             for k, v in self.hyper.items()
         )
         return f"{self.row.name}({shown})"
+
+
+@dataclass(frozen=True, eq=False)
+class OwnScheme:
+    """The scheme that an optimiser is, the dynamics that it steps, and its start."""
+
+    scheme: Scheme | None
+    dynamics: Dynamics
+    start: Any
+
+    @property
+    def noisy(self) -> bool:
+        """Whether its steps draw noise."""
+        if self.scheme is None:
+            return False
+        return self.scheme.noise_like(self.dynamics, self.start) is not None

@@ -49,6 +49,7 @@ def two_steps(
     slopes: Any,
     curvatures: Any,
     levels: Any = (0.0, 0.0),
+    noise: Any = None,
 ):
     """Positions after one and two steps, of the optimiser and of the scheme.
 
@@ -59,10 +60,12 @@ def two_steps(
         slopes: gradients g_0, g_1 at the two visited points, shape [2, n].
         curvatures: slopes of the gradient there, shape [2, n].
         levels: values f_0, f_1 of the loss there, shape [2].
+        noise: standard normals of both steps, shape [2, n], where the scheme draws: the
+            optimiser and the scheme are given the same.
     """
-    if row.scheme is None:
+    scheme = row.scheme_at(hyper)
+    if scheme is None:
         raise BadInput(f"{row.name} names no scheme.")
-    optimizer = OptaxStep(row.optimizer, hyper)
     p, carry = x, None
     h = row.clock(hyper)
 
@@ -71,16 +74,19 @@ def two_steps(
 
     model = row.dynamics(local(0, x), hyper)
     y = row.scheme_start(model, hyper, x)
-    memory = row.scheme.init(model, 0.0, y)
+    memory = scheme.init(model, 0.0, y)
+    noisy = scheme.noise_like(model, y) is not None
+    optimizer = OptaxStep(row.optimizer, hyper, noisy)
     shown = []
     for k in range(2):
         t = k * h
         seen = _Holder(local(k, p))
         if k == 0:
             carry = optimizer.init(seen, t, p)
-        p, carry, _ = optimizer.step(seen, t, p, h, None, carry)
+        xi = noise[k] if noisy else None
+        p, carry, _ = optimizer.step(seen, t, p, h, xi, carry)
         model = row.dynamics(local(k, model.position(y)), hyper)
-        y, memory, _ = row.scheme.step(model, t, y, h, None, memory)
+        y, memory, _ = scheme.step(model, t, y, h, xi, memory)
         shown.append((p, model.position(y)))
     return [a for a, _ in shown], [b for _, b in shown]
 
@@ -96,8 +102,9 @@ def prove(row: Correspondence) -> Any:
     """Whether two steps of the optimiser are two steps of the scheme, symbolically.
 
     Hyperparameters, start, both losses, gradients and curvatures are symbols, so it
-    holds for every loss. The first step sees the initial memory, the second one that
-    the first has filled; steps after these two are left to a measurement.
+    holds for every loss; so are the normals of both steps, where the scheme draws. The
+    first step sees the initial memory, the second one that the first has filled; steps
+    after these two are left to a measurement.
 
     Args:
         row: a row whose relation is `Exact`.
@@ -126,11 +133,11 @@ def prove(row: Correspondence) -> Any:
     # Two coordinates, so that a norm over all of them is told from an entry.
     x, n = symbol_vector("x", 2, **row.domain), 2
     f = symbol_vector("f", 2)
-    g, c = (
+    g, c, xi = (
         np.array([symbol_vector(f"{name}{k}", n) for k in range(2)], dtype=object)
-        for name in ("g", "H")
+        for name in ("g", "H", "xi")
     )
-    traced = trace(lambda hp, *a: two_steps(row, hp, *a), hyper, x, g, c, f)
+    traced = trace(lambda hp, *a: two_steps(row, hp, *a), hyper, x, g, c, f, xi)
     optimiser, scheme = (np.concatenate(side) for side in traced.value)
     if not traced.exact:
         return IdentityResult("undecided", remainder="; ".join(traced.notes))

@@ -7,11 +7,16 @@ from discretize.optimizers.exponentiated_gradient import (
 from discretize.optimizers.exponentiated_gradient import (
     move_in_logarithms as move_in_logarithms,
 )
+from discretize.optimizers.langevin import sgld as sgld
+from discretize.optimizers.langevin import tamed_langevin as tamed_langevin
+from discretize.optimizers.langevin import tula as tula
 from discretize.optimizers.reshuffled import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers.root_loss import root_loss_sgd as root_loss_sgd
 from discretize.optimizers.root_loss import scale_by_root_loss as scale_by_root_loss
 from discretize.optimizers.scalar_rms import scalar_rmsprop as scalar_rmsprop
 from discretize.optimizers.scalar_rms import scale_by_scalar_rms as scale_by_scalar_rms
+from discretize.optimizers.theopoula import theopoula as theopoula
+from discretize.optimizers.tusla import tusla as tusla
 from discretize.optimizers.weight_normalised import (
     move_in_scale_and_direction as move_in_scale_and_direction,
 )

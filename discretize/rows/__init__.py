@@ -8,9 +8,10 @@ from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
 from discretize.rows.derived_losses import DERIVED_LOSS_ROWS
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
+from discretize.rows.langevin import LANGEVIN_ROWS
 from discretize.rows.modified import MODIFIED_ROWS
 from discretize.rows.weight_normalised import WEIGHT_NORMALISED_ROWS
-from discretize.schemes import Splitting
+from discretize.schemes import Splitting, TamedEuler
 
 ROWS = (
     SGD,
@@ -22,6 +23,7 @@ ROWS = (
     *MODIFIED_ROWS,
     *WEIGHT_NORMALISED_ROWS,
     *DERIVED_LOSS_ROWS,
+    *LANGEVIN_ROWS,
 )
 
 
@@ -31,7 +33,8 @@ def correspondences() -> Any:
 
     rows = []
     for row in ROWS:
-        scheme = "the flow itself" if row.scheme is None else _scheme_name(row.scheme)
+        scheme = row.scheme_at(_stand_in(row))
+        scheme = "the flow itself" if scheme is None else _scheme_name(scheme)
         model = _model_name(row)
         conventions = "; ".join(row.conventions)
         rows.append((row.name, model, scheme, str(row.relation), conventions))
@@ -43,11 +46,16 @@ def _scheme_name(scheme):
     if isinstance(scheme, Splitting):
         inner = f", {type(scheme.inner).__name__} inside" if scheme.inner else ""
         return f"splitting {scheme}{inner}"
+    if isinstance(scheme, TamedEuler):
+        return f"TamedEuler, {type(scheme.taming).__name__}"
     return type(scheme).__name__
+
+
+def _stand_in(row):
+    return {**dict.fromkeys(row.required, 0.5), **row.defaults}
 
 
 def _model_name(row):
     from flows.problems import quadratic
 
-    hyper = {**dict.fromkeys(row.required, 0.5), **row.defaults}
-    return type(row.dynamics(quadratic([1.0]), hyper)).__name__
+    return type(row.dynamics(quadratic([1.0]), _stand_in(row))).__name__

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from flows.dynamics import parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Fact, Facts, Objective, SympyObjective, from_sympy
+from flows.types import Scalar
 
 
 class NormPower(Objective):
@@ -51,7 +52,7 @@ class NormPower(Objective):
         return self.eta * x * jnp.sum(x**2) ** self.r
 
 
-def norm_power(eta: float, r: float, n: int = 1) -> NormPower:
+def norm_power(eta: Scalar, r: Scalar, n: int = 1) -> NormPower:
     """ρ(x) = η |x|^{2r+2}/(2r+2) in n dimensions: TUSLA's and TheoPouLa's regulariser.
 
     Facts: minimum 0 at 0.
