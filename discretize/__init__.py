@@ -114,6 +114,7 @@ from discretize.schemes import CentralAux as CentralAux
 from discretize.schemes import CentralEuler as CentralEuler
 from discretize.schemes import Chebyshev as Chebyshev
 from discretize.schemes import Euler as Euler
+from discretize.schemes import FromDiffrax as FromDiffrax
 from discretize.schemes import ImplicitEuler as ImplicitEuler
 from discretize.schemes import Milstein as Milstein
 from discretize.schemes import ProjectedEuler as ProjectedEuler

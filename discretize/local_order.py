@@ -63,7 +63,7 @@ def local_defect(
 
     top = _half_steps(upto)
     s = sp.Symbol("s", positive=True)
-    noise, draws = _noise_symbols(scheme, dynamics, y)
+    noise, draws = noise_symbols(scheme, dynamics, y)
     t = sp.sympify(t)
 
     def advanced(scheme, dynamics, t, y, h, noise):
@@ -72,7 +72,7 @@ def local_defect(
 
     stepped = symbolically(advanced, scheme, dynamics, t, y, s**2, noise)
     stepped = resolved(stepped)
-    terms = [_average(c, draws) for c in coefficients(stepped, s, top)]
+    terms = [average(c, draws) for c in coefficients(stepped, s, top)]
     for k, exact in enumerate(_generator_powers(dynamics, phi, t, y, top // 2)):
         terms[2 * k] -= exact / sp.factorial(k)
     defects = {Fraction(k, 2): tidy(c) for k, c in enumerate(terms)}
@@ -232,7 +232,12 @@ def _draws_of(scheme: Scheme, dynamics: Any, y: Any) -> Any:
     return found[0]
 
 
-def _noise_symbols(scheme: Scheme, dynamics: Any, y: Any) -> tuple[Any, dict[Any, str]]:
+def noise_symbols(scheme: Scheme, dynamics: Any, y: Any) -> tuple[Any, dict[Any, str]]:
+    """The step's noise as a tree of symbols, and the law of each.
+
+    Raises:
+        BadInput: draws without moments (random bits).
+    """
     import sympy as sp
 
     laws: dict[Any, str] = {}
@@ -257,8 +262,8 @@ def _moment(law: str, k: int) -> Any:
     return sp.Integer(0) if k % 2 else sp.Integer(math.prod(range(k - 1, 0, -2)))
 
 
-def _average(expression: Any, laws: dict[Any, str]) -> Any:
-    """The expectation of a polynomial in independent draws."""
+def average(expression: Any, laws: dict[Any, str]) -> Any:
+    """The expectation of a polynomial in independent draws of the given laws."""
     import sympy as sp
 
     expression = sp.sympify(expression)
@@ -311,7 +316,7 @@ class _Operator:
         pairs = list(itertools.combinations_with_replacement(range(1, n), 2))
 
         def probes(dynamics, t, y):
-            model = dynamics if part is None else dynamics.parts()[part]
+            model = dynamics if part is None else _part(dynamics, part)
             noisy = isinstance(model, Diffusion)
 
             def full(t, y):
@@ -350,6 +355,10 @@ class _Operator:
         for (i, j), a in self.spread.items():
             out += a * sp.diff(slopes[i], z[j])
         return sp.sympify(out)
+
+
+def _part(dynamics: Any, name: str) -> Any:
+    return {**dynamics.parts(), **dynamics.joint_parts()}[name]
 
 
 def _apply_exponential(

@@ -118,6 +118,10 @@ class Flow(Dynamics):
         """Named split fields whose sum is the field (empty where none is known)."""
         return {}
 
+    def joint_parts(self) -> Mapping[str, Part]:
+        """Sums of parts with an exact map of their own; `joins` says of which ones."""
+        return {}
+
     def generator(self, phi: TestFunction) -> TestFunction:
         """L φ = ∂ₜφ + v·∇φ (for a part that freezes time: v·∇φ)."""
         rate = 1.0 if self.advances_time else 0.0
@@ -154,6 +158,8 @@ class Part(Flow):
     advances_time: ClassVar[bool] = False
 
     has_exact: ClassVar[bool] = True
+    joins: ClassVar[tuple[str, ...]] = ()
+    """Names of the parts that a joint part stands for."""
 
     def exact(self, t: Any, y: State, h: Any, noise: Any = None) -> State:
         """The state after time h under this part alone, started at (t, y).

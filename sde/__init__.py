@@ -6,9 +6,7 @@ from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
 from sde.drift_flow import DriftFlow as DriftFlow
 from sde.ensemble import Ensemble as Ensemble
-from sde.ensemble import Estimate as Estimate
-from sde.ensemble import Moments as Moments
-from sde.ensemble import Statistics as Statistics
+from sde.gaussian_moments import gaussian_moments as gaussian_moments
 from sde.gradient_noise import FactorNoise as FactorNoise
 from sde.gradient_noise import GradientNoise as GradientNoise
 from sde.ito import ItoDiffusion as ItoDiffusion
@@ -46,10 +44,19 @@ from sde.stationarity import gaussian_law as gaussian_law
 from sde.stationarity import is_stationary as is_stationary
 from sde.stationarity import stationarity_defects as stationarity_defects
 from sde.stationarity import two_state_law as two_state_law
+from sde.statistics import Counts as Counts
+from sde.statistics import Estimate as Estimate
+from sde.statistics import Histogram as Histogram
+from sde.statistics import Moments as Moments
+from sde.statistics import Quantile as Quantile
+from sde.statistics import Statistic as Statistic
+from sde.statistics import Statistics as Statistics
 from sde.switching import JumpProcess as JumpProcess
 from sde.switching import LabelSwitching as LabelSwitching
 from sde.switching import SwitchingGradient as SwitchingGradient
 from sde.switching import SwitchingQuadratic as SwitchingQuadratic
 from sde.switching import SwitchingState as SwitchingState
+from sde.wasserstein import Distance as Distance
+from sde.wasserstein import wasserstein as wasserstein
 
 __distribution__ = "flowtheory"

@@ -87,8 +87,16 @@ EXAMPLES = {
         X,
     ),
     "overdamped": (sde.OverdampedLangevin(wavy(), 0.6), X),
+    "overdamped, the drift alone": (
+        sde.DriftFlow(sde.OverdampedLangevin(wavy(), 0.6)),
+        X,
+    ),
     "underdamped": (
-        sde.UnderdampedLangevin(wavy(), 1.5, 0.6),
+        sde.UnderdampedLangevin(wavy(), 1.5, 0.6, V),
+        sde.LangevinState(X, jnp.array([0.2, -0.4])),
+    ),
+    "underdamped, without a force": (
+        sde.UnderdampedLangevin(wavy(), 1.5, 0.6, V).joint_parts()["U"],
         sde.LangevinState(X, jnp.array([0.2, -0.4])),
     ),
     "switching gradient": (

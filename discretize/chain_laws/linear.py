@@ -70,7 +70,7 @@ class LinearLaw(NamedTuple):
         return float(np.linalg.cond(np.eye(a.size) - np.kron(a, a)))
 
     def block(self, first: str, second: str) -> Float[np.ndarray, "p q"]:
-        """Covariance of two fields of the state, as block("position", "velocity").
+        """Covariance of two fields of the state, such as "position" and "velocity".
 
         Raises:
             BadInput: a field that the state does not have.

@@ -6,11 +6,12 @@ from discretize.schemes.chebyshev import Chebyshev as Chebyshev
 from discretize.schemes.euler import Euler as Euler
 from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
 from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
+from discretize.schemes.from_diffrax import FromDiffrax as FromDiffrax
+from discretize.schemes.kinetic import KLMC as KLMC
+from discretize.schemes.kinetic import SGHMC as SGHMC
 from discretize.schemes.milstein import Milstein as Milstein
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
-from discretize.schemes.kinetic import KLMC as KLMC
-from discretize.schemes.kinetic import SGHMC as SGHMC
 from discretize.schemes.splitting import ABOBA as ABOBA
 from discretize.schemes.splitting import BAOAB as BAOAB
 from discretize.schemes.splitting import BUB as BUB

@@ -50,37 +50,47 @@ class Splitting(Scheme):
     word: tuple[Letter, ...] = eqx.field(static=True, converter=lambda w: _letters(w))
     inner: Scheme | None = None
 
-    def _parts(self, dynamics: Any) -> dict[str, Part]:
-        parts = dict(dynamics.parts())
-        sums = {}
+    def parts_of(self, dynamics: Any) -> dict[str, Part]:
+        """Letter -> part of a model, once the word was found to fit it.
+
+        Raises:
+            BadInput: letters that are no parts of the model, weights of a part that do
+                not sum to 1, or a part without an exact map and no inner scheme.
+        """
+        parts, joint = dict(dynamics.parts()), dict(dynamics.joint_parts())
+        letters = {name: {**parts, **joint}.get(name) for name, _ in self.word}
+        sums: dict[str, Fraction] = {}
         for name, weight in self.word:
-            sums[name] = sums.get(name, Fraction(0)) + weight
+            for each in joint[name].joins if name in joint else (name,):
+                sums[each] = sums.get(each, Fraction(0)) + weight
         if set(sums) != set(parts):
+            also = f" (and {sorted(joint)} for sums of them)" if joint else ""
             raise BadInput(
                 f"the word {self} speaks of the parts {sorted(sums)}; "
-                f"{type(dynamics).__name__} has {sorted(parts) or 'none'}."
+                f"{type(dynamics).__name__} has {sorted(parts) or 'none'}{also}."
             )
         wrong = {name: str(s) for name, s in sums.items() if s != 1}
         if wrong:
             raise BadInput(f"the weights of each part sum to 1; got {wrong}.")
+        known = {name: part for name, part in letters.items() if part is not None}
         if self.inner is None:
-            lost = [name for name in parts if not parts[name].has_exact]
+            lost = [name for name in known if not known[name].has_exact]
             if lost:
                 raise BadInput(
                     f"parts {lost} have no exact map: name an inner scheme for them, "
                     "e.g. Splitting(word, inner=Euler())."
                 )
-        return parts
+        return known
 
     def noise_like(self, dynamics, y):
         """A list with one entry a letter: None, or what that part draws."""
-        parts = self._parts(dynamics)
+        parts = self.parts_of(dynamics)
         draws: list[Draw | None] = [parts[name].noise_like(y) for name, _ in self.word]
         return draws if any(d is not None for d in draws) else None
 
     def step(self, dynamics, t, y, h, noise, carry) -> Step:
         """One step of size h."""
-        parts = self._parts(dynamics)
+        parts = self.parts_of(dynamics)
         noise = noise if noise is not None else [None] * len(self.word)
         for (name, weight), xi in zip(self.word, noise, strict=True):
             part = parts[name]
@@ -88,7 +98,7 @@ class Splitting(Scheme):
             if part.has_exact:
                 y = part.exact(t, y, span, xi)
             else:
-                assert self.inner is not None  # by _parts
+                assert self.inner is not None  # by parts_of
                 y = self.inner.step(part, t, y, span, None, None).y
             if part.advances_time:
                 t = t + span
@@ -120,8 +130,37 @@ def strang(*parts: str, inner: Scheme | None = None) -> Splitting:
 BAOAB = Splitting("B 1/2, A 1/2, O, A 1/2, B 1/2")
 """Leimkuhler and Matthews' splitting of kinetic Langevin dynamics.
 
-A moves the position, B kicks the velocity, O is the exact Ornstein–Uhlenbeck step.
+A moves the position, B kicks the velocity, O is the exact Ornstein–Uhlenbeck step. On
+a quadratic the position's variance is exact.
 Reference: Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1), 34-56.
+"""
+
+ABOBA = Splitting("A 1/2, B 1/2, O, B 1/2, A 1/2")
+"""One gradient a step, at the midpoint; exact position variance on a quadratic.
+
+Reference: as `BAOAB`.
+"""
+
+OBABO = Splitting("O 1/2, B 1/2, A, B 1/2, O 1/2")
+"""Velocity Verlet between two half baths; exact velocity variance on a quadratic.
+
+Reference: Bussi and Parrinello, Physical Review E 75, 2007.
+"""
+
+OABAO = Splitting("O 1/2, A 1/2, B, A 1/2, O 1/2")
+"""Position Verlet between two half baths; exact velocity variance on a quadratic."""
+
+UBU = Splitting("U 1/2, B, U 1/2")
+"""Half a step of free motion with friction and noise, a kick, half a step: order 2.
+
+U is the exact flow of A and O together, so one gradient a step, at the midpoint.
+Reference: Sanz-Serna and Zygalakis, JMLR 22(242), 2021.
+"""
+
+BUB = Splitting("B 1/2, U, B 1/2")
+"""Half a kick, a step of U, half a kick: order 2.
+
+Reference: as `UBU`.
 """
 
 EXACT_EMA = Splitting("EMA, X")
