@@ -6,7 +6,12 @@ from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
 from sde.drift_flow import DriftFlow as DriftFlow
 from sde.ensemble import Ensemble as Ensemble
+from sde.fokker_planck import fokker_planck_defect as fokker_planck_defect
+from sde.fokker_planck import gibbs_log_density as gibbs_log_density
+from sde.fokker_planck import is_invariant_density as is_invariant_density
 from sde.gaussian_moments import gaussian_moments as gaussian_moments
+from sde.gibbs import GibbsLaw as GibbsLaw
+from sde.gibbs import gibbs_law as gibbs_law
 from sde.gradient_noise import FactorNoise as FactorNoise
 from sde.gradient_noise import GradientNoise as GradientNoise
 from sde.ito import ItoDiffusion as ItoDiffusion

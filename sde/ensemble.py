@@ -5,90 +5,18 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flows.dynamics import Dynamics
 from flows.errors import BadInput, NonFiniteState
 from flows.scheme import Scheme
-
-
-class Estimate(NamedTuple):
-    """A Monte Carlo mean over paths.
-
-    Attributes:
-        value: the mean, one a saved time (leading axis), then the function's shape.
-        standard_error: sample standard deviation / √paths, same shape.
-        paths: the number of paths averaged, one a saved time.
-    """
-
-    value: Any
-    standard_error: Any
-    paths: Any
-
-
-class Moments(NamedTuple):
-    """Streamed moments of one function over paths, one a saved time.
-
-    Attributes:
-        count: number of finite paths, shape [times].
-        mean: their mean, shape [times, ...].
-        squares: sum of squared deviations from it, shape [times, ...].
-    """
-
-    count: Any
-    mean: Any
-    squares: Any
-
-    def merge(self, other: Moments) -> Moments:
-        """The moments of both samples together.
-
-        Reference: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
-        """
-        a, b = (_wide(m.count, m.mean) for m in (self, other))
-        total = np.maximum(a + b, 1)
-        gap = other.mean - self.mean
-        return Moments(
-            self.count + other.count,
-            self.mean + gap * b / total,
-            self.squares + other.squares + gap**2 * a * b / total,
-        )
-
-    def estimate(self) -> Estimate:
-        """Mean and standard error (NaN where fewer than two paths are finite)."""
-        n = _wide(self.count, self.mean)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = np.sqrt(self.squares / (n - 1) / n)
-            value = np.where(n > 0, self.mean, np.nan)
-        return Estimate(value, np.where(n > 1, error, np.nan), self.count)
-
-
-def _wide(count: Any, like: Any) -> Any:
-    return np.asarray(count).reshape(-1, *(1,) * (np.ndim(like) - 1))
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Asks `simulate` for streamed moments instead of stored paths.
-
-    Attributes:
-        functions: name -> function of one state, with a scalar or array value.
-        times: when to take them (grid times); None is the start and every step.
-    """
-
-    functions: Mapping[str, Callable[[Any], Any]]
-    times: Any = None
-
-    def __post_init__(self):
-        if not self.functions or not all(callable(f) for f in self.functions.values()):
-            raise BadInput(
-                "Statistics takes a mapping name -> function of a state, e.g. "
-                'Statistics({"square": lambda y: y[0] ** 2}).'
-            )
+from sde.chunks import Failures
+from sde.plotting import plot
+from sde.statistics import Counts, Estimate, Moments, sample_moments
+from sde.wasserstein import Distance, wasserstein
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,31 +27,41 @@ class Ensemble:
         times: saved times, shape [times], in the process's unit of time.
         states: the state pytree with leading axes [times, paths]; None where only
             statistics were asked. Rows of failed paths are kept, and not finite.
-        statistics: name -> streamed `Moments` over the finite paths.
-        nonfinite: whether a path stopped being finite, shape [paths].
-        nonfinite_times: when it first did, shape [paths]; inf for the others.
+        failures: number of paths, and which of them stopped being finite, and when.
         process: what moved.
         scheme: what stepped it.
         h: step size (time).
         key: the jax key; the same key gives the same paths for any chunk.
         end: why the run ended, in words.
+        statistics: name -> streamed `Moments` or `Counts` over the finite paths.
     """
 
     times: Any
     states: Any
-    nonfinite: Any
-    nonfinite_times: Any
+    failures: Failures
     process: Dynamics
     scheme: Scheme
     h: float
     key: Any
     end: str
-    statistics: Mapping[str, Moments] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def paths(self) -> int:
         """Number of paths simulated, failed ones included."""
-        return int(np.size(self.nonfinite))
+        return self.failures.paths
+
+    @property
+    def nonfinite(self) -> Any:
+        """Whether each path stopped being finite, shape [paths]."""
+        return np.isfinite(self.nonfinite_times)
+
+    @property
+    def nonfinite_times(self) -> Any:
+        """When each path first was not finite, shape [paths]; inf for the others."""
+        times = np.full(self.paths, np.inf)
+        times[self.failures.index] = self.failures.times
+        return times
 
     @property
     def final(self) -> Any:
@@ -146,10 +84,7 @@ class Ensemble:
         """
         self._refuse_nonfinite(nonfinite)
         if isinstance(fn, str):
-            if fn not in self.statistics:
-                known = ", ".join(sorted(self.statistics)) or "none"
-                raise BadInput(f"no statistic named {fn!r}; recorded: {known}.")
-            return self.statistics[fn].estimate()
+            return self._recorded(fn, Moments, "moments").estimate()
         values = self._values(fn or self.process.position)
         moments = Moments(*map(np.asarray, sample_moments(values, self._alive())))
         return moments.estimate()
@@ -158,43 +93,107 @@ class Ensemble:
         """The mean over paths, shape [times, ...] (see `estimate`)."""
         return self.estimate(fn, nonfinite=nonfinite).value
 
-    def plot(self, ax: Any = None, *, fn: Any = None, **style: Any) -> Any:
-        """Draw the mean with a band of one standard deviation, or a histogram.
+    def histogram(self, name: str, *, nonfinite: str = "raise") -> Counts:
+        """A streamed histogram.
 
-        A single saved time gives a histogram of the finite paths; more of them the
-        mean against time. Failed paths are left out, and the title says how many.
+        Args:
+            name: of a `Histogram` among the statistics asked.
+            nonfinite: "raise" or "drop" (see `estimate`).
+
+        Raises:
+            BadInput: an unknown name, or one that recorded moments.
+            NonFiniteState: failed paths and nonfinite="raise".
+        """
+        self._refuse_nonfinite(nonfinite)
+        return self._recorded(name, Counts, "a histogram")
+
+    def wasserstein(
+        self,
+        reference: Any,
+        fn: Any = None,
+        *,
+        order: int = 1,
+        at: int = -1,
+        nonfinite: str = "raise",
+    ) -> Distance:
+        """The Wasserstein distance of a scalar of the paths to a reference law.
+
+        Exact from stored states; from a streamed histogram with a bound of half its
+        bins' width (see `sde.wasserstein`).
+
+        Args:
+            reference: a quantile function, an object with `ppf`, or a sample.
+            fn: scalar function of one state, or the name of a streamed histogram; the
+                position where None, which then has one component.
+            order: 1 or 2.
+            at: index of the saved time.
+            nonfinite: "raise" or "drop" (see `estimate`).
+
+        Raises:
+            BadInput: an unknown name, time or order, a function that is not scalar.
+            NonFiniteState: failed paths and nonfinite="raise".
+        """
+        if isinstance(fn, str):
+            counts = self.histogram(fn, nonfinite=nonfinite)
+            return counts.wasserstein(reference, order=order, at=at)
+        self._refuse_nonfinite(nonfinite)
+        times = len(self.times)
+        if not isinstance(at, int | np.integer) or not -times <= at < times:
+            raise BadInput(f"at is the index of one of {times} saved times; got {at}.")
+        values = np.asarray(self._values(fn or self.process.position, at))
+        if values.size != self.paths:
+            raise BadInput(
+                "a distance is taken of a scalar function of one state; name one, as "
+                f"fn=lambda y: y[0]. This one has shape {values.shape[1:]}."
+            )
+        return wasserstein(values.ravel()[self._alive()[at]], reference, order=order)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        fn: Any = None,
+        kind: str | None = None,
+        most: int = 100,
+        **style: Any,
+    ) -> Any:
+        """Draw the paths themselves, their mean with a band, or a histogram.
+
+        Failed paths are drawn while they are finite, and left out of means and
+        histograms; the title says how many.
 
         Args:
             ax: matplotlib axes; those of a new figure where None.
             fn: scalar function of one state; the first coordinate where None.
+            kind: "paths" (one line a path), "mean" (with a band of one standard
+                deviation) or "histogram" (of the last saved time); None is a histogram
+                where one time is saved, else the mean.
+            most: "paths" draws the first of them, so many at most.
             style: passed to `ax.hist` or `ax.plot`.
 
         Returns:
             The axes.
-        """
-        from flows.drawing import axes
 
-        ax = axes(ax)
-        first = fn or (lambda y: self.process.position(y)[0])
-        values, alive = np.asarray(self._values(first)), self._alive()
-        if values.ndim != 2:
-            raise BadInput("plot draws a scalar function of one state.")
-        name = type(self.process).__name__
-        if len(self.times) == 1:
-            style = {"bins": 60, "density": True, "label": name} | style
-            ax.hist(values[0][alive[0]], **style)
-            ax.set(xlabel=f"value at $t$ = {self.times[0]:.4g}", ylabel="density")
-        else:
-            shown = np.where(alive, values, np.nan)
-            mean, spread = np.nanmean(shown, axis=1), np.nanstd(shown, axis=1)
-            style = {"label": name} | style
-            (line,) = ax.plot(self.times, mean, **style)
-            band = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
-            ax.fill_between(self.times, mean - spread, mean + spread, **band)
-            ax.set(xlabel="time $t$", ylabel="mean ± standard deviation")
-        if failed := int(np.sum(self.nonfinite)):
-            ax.set_title(f"{failed} of {self.paths} paths not finite, left out")
-        return ax
+        Raises:
+            BadInput: another kind, "paths" or "mean" of a single time, a function that
+                is not scalar, an ensemble without states.
+        """
+        return plot(self, ax, fn=fn, kind=kind, most=most, style=style)
+
+    def to_arviz(self, *, burn_in: int = 0, nonfinite: str = "raise") -> Any:
+        """The paths as ArviZ's `InferenceData`: a path is a chain, a saved time a draw.
+
+        Args:
+            burn_in: saved times left out at the start.
+            nonfinite: "raise" or "drop" (failed chains are left out whole).
+
+        Raises:
+            BadInput: ArviZ is missing, or fewer than four draws are left.
+            NonFiniteState: failed paths and nonfinite="raise".
+        """
+        from sde.diagnostics import to_arviz
+
+        return to_arviz(self, burn_in=burn_in, nonfinite=nonfinite)
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over (time, path, component) with key, h and end."""
@@ -220,12 +219,26 @@ class Ensemble:
         if self.states is None:
             raise BadInput(
                 "this ensemble kept statistics alone: "
-                f'ask estimate("name") for one of {sorted(self.statistics)}.'
+                f'ask estimate("name") or histogram("name"); recorded: '
+                f"{sorted(self.statistics)}."
             )
         return self.states
 
-    def _values(self, fn: Callable[[Any], Any]) -> Any:
-        return jax.vmap(jax.vmap(fn))(self._stored())
+    def _recorded(self, name: str, kind: type, what: str) -> Any:
+        if name not in self.statistics:
+            known = ", ".join(sorted(self.statistics)) or "none"
+            raise BadInput(f"no statistic named {name!r}; recorded: {known}.")
+        found = self.statistics[name]
+        if not isinstance(found, kind):
+            other = "histogram" if isinstance(found, Counts) else "estimate"
+            raise BadInput(f"{name!r} did not record {what}: ask {other}({name!r}).")
+        return found
+
+    def _values(self, fn: Callable[[Any], Any], at: int | None = None) -> Any:
+        states = self._stored()
+        if at is None:
+            return jax.vmap(jax.vmap(fn))(states)
+        return jax.vmap(fn)(jax.tree.map(lambda a: a[at], states))
 
     def _alive(self) -> Any:
         times = np.asarray(self.times)[:, None]
@@ -234,10 +247,10 @@ class Ensemble:
     def _refuse_nonfinite(self, nonfinite: str) -> None:
         if nonfinite not in ("raise", "drop"):
             raise BadInput(f'nonfinite is "raise" or "drop"; got {nonfinite!r}.')
-        failed = int(np.sum(self.nonfinite))
+        failed = len(self.failures.index)
         if not failed or nonfinite == "drop":
             return
-        name, first = type(self.process).__name__, float(np.min(self.nonfinite_times))
+        name, first = type(self.process).__name__, float(np.min(self.failures.times))
         raise NonFiniteState(
             f"{failed} of {self.paths} paths of {name} are not finite, the first from "
             f't = {first:.6g} on. nonfinite="drop" averages over the others (a '
@@ -247,7 +260,7 @@ class Ensemble:
         )
 
     def __repr__(self) -> str:
-        failed = int(np.sum(self.nonfinite))
+        failed = len(self.failures.index)
         note = f"; {failed} paths not finite" if failed else ""
         t = np.asarray(self.times)
         return (
@@ -257,27 +270,3 @@ class Ensemble:
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"
-
-
-def sample_moments(values: Any, alive: Any) -> tuple[Any, Any, Any]:
-    """Count, mean and squared deviations over the paths (axis 1) that are alive.
-
-    Args:
-        values: shape [times, paths, ...].
-        alive: which paths count, shape [times, paths].
-    """
-    trailing = (1,) * (jnp.ndim(values) - 2)
-    values = jnp.asarray(values, dtype=float)
-    mask = jnp.reshape(jnp.asarray(alive), (*jnp.shape(alive), *trailing))
-    mask = mask & jnp.ones_like(values, dtype=bool)
-    size = jnp.maximum(jnp.sum(mask.astype(values.dtype), axis=1), 1)
-    mean = jnp.sum(jnp.where(mask, values, 0.0), axis=1) / size
-    gap = jnp.where(mask, values - mean[:, None], 0.0)
-    return jnp.sum(jnp.asarray(alive), axis=1), mean, jnp.sum(gap**2, axis=1)
-
-
-def all_finite(y: Any) -> Any:
-    """Whether each path of a state with trailing path axis is finite, shape [paths]."""
-    leaves = [a for a in jax.tree.leaves(y) if eqx.is_inexact_array(a)]
-    checks = [jnp.all(jnp.isfinite(a), axis=tuple(range(a.ndim - 1))) for a in leaves]
-    return jnp.all(jnp.stack(checks), axis=0)

@@ -186,7 +186,7 @@ def test_new_values_compile_nothing():
 
     first = run(0, 0.1, 1.0, 0.5)
     later = [run(1, 0.05, 1.0, 0.5), run(2, 0.1, 3.0, 2.0)]
-    assert later == [1, 1] and first > 1  # one abstract check of shapes a call
+    assert later == [0, 0] and first > 1
 
 
 def test_what_an_ensemble_shows(capsys):
@@ -225,7 +225,7 @@ def test_what_an_ensemble_shows(capsys):
         ({"paths": 0}, "paths"),
         ({"paths": True}, "paths"),
         ({"chunk": 0}, "chunk"),
-        ({"save": "all"}, "final"),
+        ({"save": "every"}, "final"),
         ({"save": [0.1]}, "grid times"),
         ({"save": [0.5, 2.0]}, "grid times"),
         ({"save": [1.0, 0.5]}, "increase"),
