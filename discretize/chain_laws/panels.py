@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from flows import BadInput
+from sde.quadrature import GAUSS, POINTS, Panels, nodes_between
+from sde.quadrature import rule as rule
 
-POINTS = 16
-"""Nodes a panel."""
 REACH = 12.0
 """Standard deviations beyond which a Gaussian is nothing (e^{-72})."""
 _ROUGH = 1e-10
 _ROUNDS = 30
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
-_TO_LEGENDRE = np.linalg.inv(np.polynomial.legendre.legvander(_POINTS, POINTS - 1))
+_TO_LEGENDRE = np.linalg.inv(np.polynomial.legendre.legvander(GAUSS, POINTS - 1))
 
 MeanMap = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """x -> (m(x), s(x)), the mean and the standard deviation of the next state."""
-
-
-class Panels(NamedTuple):
-    """A quadrature rule on [a, b].
-
-    Attributes:
-        nodes: shape [m], increasing.
-        weights: shape [m], positive, of sum b - a.
-        edges: of the panels, shape [m/16 + 1].
-    """
-
-    nodes: np.ndarray
-    weights: np.ndarray
-    edges: np.ndarray
-
-
-def rule(edges: np.ndarray) -> Panels:
-    """Sixteen Gauss-Legendre nodes between each two edges."""
-    middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
-    nodes = middle[:, None] + half[:, None] * _POINTS
-    return Panels(nodes.ravel(), (half[:, None] * _WEIGHTS).ravel(), edges)
 
 
 def panels(step: MeanMap, a: float, b: float, resolution: float, most: int) -> Panels:
@@ -88,7 +65,7 @@ def panels(step: MeanMap, a: float, b: float, resolution: float, most: int) -> P
 
 def _too_wide(step, left, right, a, b, span) -> np.ndarray:
     """Which panels [left, right] must be halved."""
-    nodes = rule_between(left, right)
+    nodes = nodes_between(left, right)
     m, s = step(nodes)
     if not np.all(s > 0):
         raise BadInput(
@@ -104,11 +81,6 @@ def _too_wide(step, left, right, a, b, span) -> np.ndarray:
     tail = np.abs(smooth[:, -2:]).max(axis=1) * width / size**2
     wide = np.maximum(width, travel) > span * size
     return wide | (inside & (tail > _ROUGH) & (width > 1e-9 * (b - a)))
-
-
-def rule_between(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The nodes of each panel, shape [panels, 16]."""
-    return (left + right)[:, None] / 2 + (right - left)[:, None] / 2 * _POINTS
 
 
 def _start(step: MeanMap, a: float, b: float) -> np.ndarray:
