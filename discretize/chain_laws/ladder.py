@@ -1,0 +1,156 @@
+"""The stationary bias of a sampler at a ladder of steps, from transition kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from discretize.chain_laws.bias import box_of, cumulative
+from discretize.chain_laws.distances import (
+    kl_divergence_1d,
+    total_variation_1d,
+    wasserstein_1d,
+)
+from discretize.chain_laws.kernel import TransitionKernel
+from discretize.chain_laws.panels import POINTS
+from discretize.chain_laws.stationary import StationaryLaw
+from discretize.chain_laws.tilt import as_function, score_of
+from flows import BadInput, Scheme
+from flows.door import as_floats
+from sde import Diffusion
+from sde.wasserstein import Distance
+
+Levels = Float[np.ndarray, " levels"]
+Function = Callable[[np.ndarray], Any]
+
+_LEAK = 1e-12
+_WIDER = 1.5
+_ROUNDS = 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BiasLadder:
+    """Stationary laws of one sampler at several steps, beside the law it aims at.
+
+    Attributes:
+        h: steps (time), shape [levels].
+        laws: the chain's stationary law at each.
+        targets: π at the nodes of each law.
+    """
+
+    h: Levels
+    laws: tuple[StationaryLaw, ...]
+    targets: tuple[np.ndarray, ...]
+
+    def wasserstein(self, order: int = 1) -> tuple[Levels, Levels]:
+        """W₁ or W₂ of each law to π, and the error estimate of each (unit of x)."""
+        return self._each(lambda x, p, q: wasserstein_1d(x, p, q, order))
+
+    def total_variation(self) -> tuple[Levels, Levels]:
+        """TV of each law to π, and the error estimates."""
+        return self._each(total_variation_1d)
+
+    def kl(self) -> tuple[Levels, Levels]:
+        """KL(chain | π) at each step, and the error estimates."""
+        return self._each(kl_divergence_1d)
+
+    def differences(self, f: Function) -> tuple[Levels, Levels]:
+        """E_h f - E_π f at each step, signed, and the error estimates."""
+        gaps, errors = [], []
+        for law, target in zip(self.laws, self.targets, strict=True):
+            values = as_floats("f(nodes)", f(law.nodes))
+            gaps.append(float(law.weights @ (values * (law.density - target))))
+            size = float(law.weights @ (np.abs(values) * (law.density + target)))
+            errors.append(size * (1e-14 + law.rounding))
+        return np.array(gaps), np.array(errors)
+
+    def _each(self, measure: Callable[..., Distance]) -> tuple[Levels, Levels]:
+        found = [
+            measure(law.nodes, law.density, target)
+            for law, target in zip(self.laws, self.targets, strict=True)
+        ]
+        values, bounds = np.array(found).T
+        rounding = np.array([law.rounding for law in self.laws])
+        return values, bounds + rounding * values
+
+    def __repr__(self) -> str:
+        kinds = {law.kind for law in self.laws}
+        return f"<{'/'.join(kinds)} laws at h = {', '.join(f'{h:g}' for h in self.h)}>"
+
+
+def bias_ladder(
+    scheme: Scheme,
+    dynamics: Diffusion,
+    h: Sequence[float],
+    *,
+    target: Function | None = None,
+    box: tuple[float, float] | None = None,
+    resolution: float = 6.0,
+) -> BiasLadder:
+    """The stationary law of a sampler at several steps, each by one linear solve.
+
+    Args:
+        scheme: any scheme that `TransitionKernel` takes.
+        dynamics: a diffusion of state [1] with a stationary density on the line.
+        h: steps (time), shape [levels].
+        target: density that the laws are compared with, a function of an array of
+            positions; default: the stationary density of `dynamics`, with its
+            regulariser.
+        box: (a, b), with the law conditioned on staying in it; what a chain without a
+            stationary law needs (the unadjusted algorithm with a super-linear drift).
+            Default: widened until less than 1e-12 a step leaves.
+        resolution: nodes a standard deviation of a step.
+
+    Returns:
+        The laws.
+
+    Raises:
+        BadInput: no stationary law of the chain and no box, or of the dynamics.
+    """
+    score = as_function(*score_of(dynamics))
+    laws, targets = [], []
+    for step in h:
+        law = _law(scheme, dynamics, step, box, box_of(score), resolution)
+        laws.append(law)
+        if target is None:
+            targets.append(_density(score, law))
+        else:
+            values = as_floats("target(nodes)", target(law.nodes))
+            targets.append(values / float(law.weights @ values))
+    return BiasLadder(as_floats("h", h), tuple(laws), tuple(targets))
+
+
+def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
+    if box is not None:
+        kernel = TransitionKernel(scheme, dynamics, h, box=box, resolution=resolution)
+        return kernel.stationary(quasi=True)
+    a, b = start
+    for _ in range(_ROUNDS):
+        kernel = TransitionKernel(
+            scheme, dynamics, h, box=(a, b), resolution=resolution
+        )
+        law = kernel.stationary(quasi=True)
+        if law.leak <= _LEAK:
+            return kernel.stationary()
+        middle, half = (a + b) / 2, _WIDER * (b - a) / 2
+        a, b = middle - half, middle + half
+    raise BadInput(
+        f"{type(scheme).__name__} at h = {h:g} keeps losing mass (still {law.leak:.3g} "
+        f"a step on [{a:.3g}, {b:.3g}]): it has no stationary law, or one of heavy "
+        "tails. Give a box, for the law conditioned on staying in it."
+    )
+
+
+def _density(score: Function, law: StationaryLaw) -> np.ndarray:
+    """π at the law's nodes, from ∫ π'/π over the panels that they form."""
+    whole = law.weights.reshape(-1, POINTS)
+    half = whole.sum(axis=1) / 2
+    middle = law.nodes.reshape(-1, POINTS).mean(axis=1)
+    edges = np.concatenate([middle - half, [middle[-1] + half[-1]]])
+    logs = cumulative(edges, score(law.nodes))[0]
+    density = np.exp(logs - np.max(logs))
+    return density / float(law.weights @ density)

@@ -1,0 +1,293 @@
+r"""The effective potential: what a step does to the stationary law, to leading order.
+
+A step of size h = s² acts on test functions as E φ(Y_h) = φ + Σ_k s^k A_k φ, with
+A_k φ = Σ_j a_j φ^{(j)}, A_1 = 0 and A_2 the generator L of dX = v dt + σ dB. (Where the
+step holds other roots of h, s is a smaller root and the indices stretch.) Let π be
+the law that L leaves invariant, L*π = 0, and k the first index above 2 with A_k*π ≠ 0.
+Order s^k of "π_h is invariant under the step", with π_h = π (1 + h^p g + ...), reads
+
+    L*(π g) = -A_k*π,      p = k/2 - 1.
+
+On a line both sides are derivatives, and the equation is integrated once: with
+J = Σ_j (-1)^{j-1} (a_j π)^{(j-1)}, A_k*π = -J',
+
+    g' = 2 J/(σ² π).
+
+For overdamped Langevin dynamics at temperature T, g = -Φ/T, so that the chain samples
+exp(-(u + h^p Φ)/T) to leading order; Φ is the effective potential. Powers L^m in A_k
+drop out of A_k*π, so no defect need be formed. Nothing here is specific to a scheme:
+a_j are read off the step's own trace, expanded in s.
+
+Reference: Talay and Tubaro, Stochastic Analysis and Applications 8 (1990); Abdulle,
+Vilmart and Zygalakis, SIAM Journal on Numerical Analysis 52(4), 2014.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from discretize.local_order import average, noise_symbols
+from discretize.series import coefficients, is_zero, resolved
+from flows import BadInput, Scheme
+from flows.door import require_instance
+from flows.symbolic import symbol_vector, symbolically
+from sde import Diffusion
+
+Expression = Any
+"""A sympy expression."""
+
+
+@dataclass(frozen=True)
+class EffectivePotential:
+    """π_h ∝ π exp(-h^p Φ/T) to leading order, in one dimension.
+
+    Attributes:
+        power: p, the power of h (time).
+        x: the symbol of the state.
+        slope: Φ'(x), an expression.
+        score: π'/π, an expression.
+        temperature: T; 1 for a diffusion that has none.
+        kinks: expressions whose zeros are points where Φ' is not smooth.
+    """
+
+    power: Fraction
+    x: Any
+    slope: Expression
+    score: Expression
+    temperature: Expression
+    kinks: tuple[Expression, ...]
+
+    def potential(self) -> Expression:
+        """Φ(x), with Φ(0) = 0, where sympy can integrate Φ'.
+
+        Raises:
+            BadInput: there is no such closed form (|·| and the like).
+        """
+        import sympy as sp
+
+        if not self.slope.is_polynomial(self.x):
+            raise BadInput(f"Φ' = {self.slope} is no polynomial; Φ is known by Φ'.")
+        return sp.integrate(sp.expand(self.slope), (self.x, 0, self.x))
+
+
+def effective_potential(
+    scheme: Scheme, dynamics: Diffusion, *, upto: Fraction | int = 2
+) -> EffectivePotential:
+    r"""The leading power of h in a stationary bias, and the effective potential.
+
+    Explicit Euler on Langevin dynamics has Φ = u''T/2 - u'²/4 at p = 1; a taming adds
+    to it at p = 1 (TULA, mTULA) or comes before it at p = 1/2 (TUSLA, TheoPouLa).
+
+    Args:
+        scheme: any one-step scheme whose step has a symbolic face, weakly consistent.
+        dynamics: a diffusion whose state has shape [1]; its parameters may be symbols.
+        upto: the largest power p looked at, a multiple of 1/2.
+
+    Returns:
+        The effective potential, as expressions.
+
+    Raises:
+        BadInput: a state of more dimensions, a step that is not consistent with the
+            dynamics or has no expansion in √h, a bias beyond h^upto, or a kink of the
+            step where a derivative is needed.
+        NoSymbolicFace: the step or the model uses a primitive without symbolic rule.
+    """
+    import sympy as sp
+
+    require_instance(
+        scheme, Scheme, "a stationary bias is that of a scheme, as Euler()"
+    )
+    require_instance(dynamics, Diffusion, "a stationary bias needs a diffusion")
+    top = Fraction(upto)
+    if top <= 0 or (2 * top).denominator != 1:
+        raise BadInput(f"upto is a positive multiple of 1/2; got {upto}.")
+    y = symbol_vector("x", 1)
+    x = y[0]
+    drift, spread = _generator(dynamics, y)
+    score = _score(drift, spread, x)
+    increments, laws, unit = _increments(scheme, dynamics, y, top + 1)
+    _require_consistent(scheme, dynamics, increments, laws, drift, spread, unit)
+    temperature = symbolically(
+        lambda model: getattr(model, "temperature", 1.0), dynamics
+    )
+    for k in range(2 * unit + 1, len(increments) + 1):
+        flux = _flux(_operator(increments, laws, k), score, x)
+        if is_zero(flux):
+            continue
+        slope = _shortened(-2 * temperature * flux / spread)
+        if slope.has(sp.DiracDelta):
+            raise BadInput("the step has a kink where a derivative of it is needed.")
+        return EffectivePotential(
+            Fraction(k, 2 * unit) - 1, x, slope, score, temperature, _kinks(slope)
+        )
+    raise BadInput(f"the stationary bias has no term up to h^{upto}.")
+
+
+def score_of(dynamics: Diffusion) -> tuple[Expression, Any]:
+    """π'/π = (2v - (σ²)')/σ² of a diffusion on the line, and the symbol of its state.
+
+    Args:
+        dynamics: a diffusion whose state has shape [1].
+
+    Raises:
+        BadInput: a state of more dimensions, or a diffusion without noise.
+    """
+    y = symbol_vector("x", 1)
+    return _score(*_generator(dynamics, y), y[0]), y[0]
+
+
+def _score(drift: Expression, spread: Expression, x: Any) -> Expression:
+    import sympy as sp
+
+    return (2 * drift - sp.diff(spread, x)) / spread
+
+
+def _generator(dynamics: Diffusion, y: Any) -> tuple[Expression, Expression]:
+    """v(x) and σ(x)², read off the generator applied to x and x²."""
+
+    def probes(dynamics, y):
+        first = dynamics.generator(lambda t, y: y[0])(0.0, y)
+        second = dynamics.generator(lambda t, y: y[0] ** 2)(0.0, y)
+        return first, second
+
+    import sympy as sp
+
+    first, second = (resolved(e) for e in symbolically(probes, dynamics, y))
+    spread = sp.expand(second - 2 * y[0] * first)
+    if is_zero(spread):
+        raise BadInput("without noise there is no stationary density to perturb.")
+    return first, spread
+
+
+def _increments(scheme: Scheme, dynamics: Diffusion, y: Any, top: Fraction):
+    """The increment Y_h - x as coefficients of r, r², ..., up to h^top; h = r^{2 unit}.
+
+    `unit` is 1 where the step knows √h alone, and larger where it holds other roots.
+
+    Returns:
+        The coefficients, the laws of the noise symbols in them, and `unit`.
+    """
+    import sympy as sp
+
+    s = sp.Symbol("s", positive=True)
+    noise, laws = noise_symbols(scheme, dynamics, y)
+
+    def step(scheme, dynamics, y, h, noise):
+        carry = scheme.init(dynamics, 0.0, y)
+        return scheme.step(dynamics, 0.0, y, h, noise, carry).y
+
+    (stepped,) = symbolically(step, scheme, dynamics, y, s**2, noise)
+    moved = almost_everywhere(resolved(stepped)) - y[0]
+    roots = [e.exp.q for e in moved.atoms(sp.Pow) if e.base == s and e.exp.is_Rational]
+    unit = math.lcm(1, *map(int, roots))
+    moved = moved.xreplace({s: s**unit}) if unit > 1 else moved
+    zeroth, *rest = coefficients(moved, s, int(2 * unit * top))
+    if not is_zero(zeroth):
+        raise BadInput(f"{scheme!r} moves the state even for h = 0.")
+    return rest, laws, unit
+
+
+def almost_everywhere(expression: Expression) -> Expression:
+    """The expression with conditions u > 0, u != 0 on squares u taken as true.
+
+    They fail on a null set, where code guards a derivative (|b| at b = 0).
+    """
+    import sympy as sp
+
+    table = {}
+    for condition in expression.atoms(sp.Gt, sp.Lt, sp.Ne):
+        small, large = condition.lhs, condition.rhs
+        if isinstance(condition, sp.Gt):
+            small, large = large, small
+        if small == 0 and large.is_nonnegative and large.free_symbols:
+            table[condition] = sp.true
+    return expression.xreplace(table) if table else expression
+
+
+def _operator(increments: list[Any], laws: dict[Any, str], k: int) -> list[Expression]:
+    """The coefficients a_1, ..., a_k of A_k: the terms of order s^k of E Δ^j/j!."""
+    import sympy as sp
+
+    out, power = [], [sp.Integer(1)] + [sp.Integer(0)] * k
+    series = [sp.Integer(0), *increments[:k]]
+    for j in range(1, k + 1):
+        power = [
+            sum((power[i] * series[n - i] for i in range(n + 1)), start=sp.Integer(0))
+            for n in range(k + 1)
+        ]
+        out.append(average(power[k], laws) / sp.factorial(j))
+    return out
+
+
+def _require_consistent(
+    scheme, dynamics, increments, laws, drift, spread, unit
+) -> None:
+    """Refuse a step with A_k ≠ 0 before h, or A of order h that is not L."""
+    gaps = [a for k in range(1, 2 * unit) for a in _operator(increments, laws, k)]
+    first, second, *others = _operator(increments, laws, 2 * unit)
+    gaps += [first - drift, second - spread / 2, *others]
+    if not all(is_zero(gap) for gap in gaps):
+        raise BadInput(
+            f"{type(scheme).__name__} is not consistent with "
+            f"{type(dynamics).__name__}: its mean and variance over a short step are "
+            f"not h ({drift}) and h ({spread})."
+        )
+
+
+def _flux(operator: list[Expression], score: Expression, x: Any) -> Expression:
+    """J/π = Σ_j (-1)^{j-1} (d/dx + π'/π)^{j-1} a_j."""
+    import sympy as sp
+
+    total = sp.Integer(0)
+    for j, a in enumerate(operator):
+        term = (-1) ** j * a
+        for _ in range(j):
+            if term == 0:
+                break
+            term = sp.diff(term, x) + score * term
+        total += term
+    return total
+
+
+def _shortened(expression: Expression) -> Expression:
+    """The expression multiplied out, with its atoms |·| in one form."""
+    import sympy as sp
+
+    expression = expression.replace(
+        lambda e: isinstance(e, sp.Abs), lambda e: sp.Abs(sp.factor(e.args[0]))
+    )
+    expanded = sp.expand(expression)
+    return expanded if sp.count_ops(expanded) < sp.count_ops(expression) else expression
+
+
+def _kinks(expression: Expression) -> tuple[Expression, ...]:
+    import sympy as sp
+
+    found = {e.args[0] for e in expression.atoms(sp.Abs, sp.sign)}
+    return tuple(sorted(found, key=sp.default_sort_key))
+
+
+def as_function(expression: Expression, x: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """An expression in x as a numpy function of an array, of the array's shape.
+
+    Raises:
+        BadInput: other symbols are left in it.
+    """
+    import sympy as sp
+
+    expression = sp.sympify(expression)
+    if left := expression.free_symbols - {x}:
+        raise BadInput(f"numbers are needed for the symbols {sorted(map(str, left))}.")
+    compiled = sp.lambdify(x, expression, "numpy", cse=True)
+
+    def function(points):
+        points = np.asarray(points, float)
+        return np.broadcast_to(np.asarray(compiled(points), float), points.shape)
+
+    return function
