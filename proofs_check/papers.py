@@ -15,3 +15,61 @@ def central_flows(location: str) -> Source:
         arxiv="2410.24206",
         location=location,
     )
+
+
+def stochastic_modified_equations(location: str) -> Source:
+    """Li, Tai and E, JMLR 2019, arXiv 1811.01558, with the place that is meant."""
+    return Source(
+        title="Stochastic Modified Equations and Dynamics of Stochastic Gradient "
+        "Algorithms I: Mathematical Foundations",
+        authors="Qianxiao Li, Cheng Tai and Weinan E",
+        year=2019,
+        arxiv="1811.01558",
+        location=location,
+    )
+
+
+def adaptive_sdes(location: str) -> Source:
+    """Malladi et al., NeurIPS 2022, arXiv 2205.10287, with the place that is meant."""
+    return Source(
+        title="On the SDEs and Scaling Rules for Adaptive Gradient Algorithms",
+        authors="Sadhika Malladi, Kaifeng Lyu, Abhishek Panigrahi and Sanjeev Arora",
+        year=2022,
+        arxiv="2205.10287",
+        location=location,
+    )
+
+
+def euler_divergence(location: str) -> Source:
+    """Hutzenthaler, Jentzen and Kloeden, 2011, with the place that is meant."""
+    return Source(
+        title="Strong and weak divergence in finite time of Euler's method for "
+        "stochastic differential equations with non-globally Lipschitz continuous "
+        "coefficients",
+        authors="Martin Hutzenthaler, Arnulf Jentzen and Peter E. Kloeden",
+        year=2011,
+        location=f"Proceedings of the Royal Society A 467; {location}",
+    )
+
+
+def tamed_euler(location: str) -> Source:
+    """Hutzenthaler, Jentzen and Kloeden, 2012, with the place that is meant."""
+    return Source(
+        title="Strong convergence of an explicit numerical method for SDEs with "
+        "nonglobally Lipschitz continuous coefficients",
+        authors="Martin Hutzenthaler, Arnulf Jentzen and Peter E. Kloeden",
+        year=2012,
+        location=f"Annals of Applied Probability 22(4), 1611-1641; {location}",
+    )
+
+
+def tamed_milstein(location: str) -> Source:
+    """Wang and Gan, 2013, with the place that is meant."""
+    return Source(
+        title="The tamed Milstein method for commutative stochastic differential "
+        "equations with non-globally Lipschitz continuous coefficients",
+        authors="Xiaojie Wang and Siqing Gan",
+        year=2013,
+        location="Journal of Difference Equations and Applications 19(3), 466-490; "
+        f"{location}",
+    )

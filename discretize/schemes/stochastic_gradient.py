@@ -12,39 +12,49 @@ from flows.adaptive import AdamState, RMSPropState
 from flows.door import require_instance
 from sde import AdamSDE, GradientNoise, RMSPropSDE
 
+_NOISE_WANTED = "StochasticGradient takes a gradient noise, as MinibatchNoise(f, 32)"
+
 
 class StochasticGradient(Scheme):
     r"""Stochastic gradient descent, x ← x - h ∇f_γ(x), each step with a fresh γ.
 
-    `dynamics` brings the objective and nothing else, so it steps gradient flow (order 1
-    in law) and both stochastic modified equations (orders 1 and 2, at the learning rate
-    that they hold). Unit of time: a step takes h, the learning rate.
+    It needs the objective of `dynamics` alone, so it steps gradient flow (order 1 in
+    law) and both stochastic modified equations (orders 1 and 2 where h is the learning
+    rate that they hold). Unit of time: a step takes h, the learning rate.
 
     Attributes:
-        noise: what draws γ, as `sde.MinibatchNoise(objective, 32)`.
+        noise: what draws γ, as `sde.MinibatchNoise(objective, 32)`; None takes the
+            gradient noise of the stochastic modified equation that it steps.
+
+    Raises:
+        BadInput: no gradient noise, here or (from a step) in the model.
     """
 
     order: ClassVar[int] = 1
-    noise: GradientNoise
+    noise: GradientNoise | None = None
 
     def __check_init__(self):
-        require_instance(
-            self.noise,
-            GradientNoise,
-            "StochasticGradient takes a gradient noise, as MinibatchNoise(f, 32)",
-        )
+        if self.noise is not None:
+            require_instance(self.noise, GradientNoise, f"{_NOISE_WANTED} or None")
 
     def noise_like(self, dynamics: Any, y: Any) -> Any:
         """What one γ is made of."""
-        del dynamics
-        return self.noise.draws(y)
+        return self._noise(dynamics).draws(y)
 
     def step(
         self, dynamics: Any, t: Any, y: Any, h: Any, noise: Any, carry: Any
     ) -> Step:
         """One step of learning rate h."""
         del t
-        return Step(y - h * self.noise.drawn_gradient(dynamics.objective, y, noise))
+        g = self._noise(dynamics).drawn_gradient(dynamics.objective, y, noise)
+        return Step(y - h * g)
+
+    def _noise(self, dynamics: Any) -> GradientNoise:
+        noise = self.noise
+        if noise is None:
+            noise = getattr(dynamics, "gradient_noise", None)
+        require_instance(noise, GradientNoise, _NOISE_WANTED)
+        return noise
 
 
 class StochasticRMSProp(Scheme):
