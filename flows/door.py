@@ -67,6 +67,8 @@ def as_floats(name: str, value: Any) -> np.ndarray:
     Raises:
         BadInput: text, ragged rows, or anything else that is no array of numbers.
     """
+    if np.iscomplexobj(value):
+        raise BadInput(f"{name} is an array of real numbers; got complex ones.")
     try:
         return np.asarray(value, float)
     except (TypeError, ValueError) as error:

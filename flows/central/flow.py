@@ -28,7 +28,12 @@ def _start(objective: Objective, rule: Rule, x: Any) -> CentralState:
     return CentralState(x, rule.memory(objective.gradient(x)))
 
 
-def _require_state(y: Any) -> None:
+def require_central_state(y: Any) -> None:
+    """Refuse what is no state of a central flow.
+
+    Raises:
+        BadInput: a bare position, say.
+    """
     if not isinstance(y, CentralState):
         raise BadInput(f"the state is that of flow.start(x); got {y!r:.60}.")
 
@@ -62,7 +67,7 @@ class StableFlow(Flow):
         Raises:
             BadInput: a bare position, say.
         """
-        _require_state(y)
+        require_central_state(y)
 
     def vector_field(self, t: Any, y: CentralState) -> CentralState:
         """(w', ν')."""
@@ -133,7 +138,7 @@ class CentralFlow(Dynamics):
         Raises:
             BadInput: a bare position, say.
         """
-        _require_state(y)
+        require_central_state(y)
 
     @property
     def stable(self) -> StableFlow:

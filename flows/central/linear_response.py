@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from flows.central.flow import CentralFlow, CentralState
+from flows.central.flow import CentralFlow, CentralState, require_central_state
 from flows.central.sdcp import Complementarity, smat, solve_sdcp, svec
 from flows.central.spectrum import Block, cold_block
-from flows.door import require_number, require_whole
+from flows.door import require_instance, require_number, require_whole
 from flows.objective import Objective
 
 
@@ -195,7 +195,12 @@ def complementarity(
 
     Returns:
         An `Instant`.
+
+    Raises:
+        BadInput: a flow that is no central flow, or a bare position.
     """
+    require_instance(flow, CentralFlow, "complementarity takes a central flow")
+    require_central_state(y)
     require_number("tolerance", tolerance, positive=True)
     require_whole("size", size)
     x = y.position

@@ -21,6 +21,8 @@ def _rate(value: Any) -> Any:
 
 
 def _require_positive(name: str, value: Any) -> None:
+    if np.shape(value) != ():
+        raise BadInput(f"{name} is one number; got shape {np.shape(value)}.")
     require_range(name, value)
     if not is_traced(value) and not np.all(np.asarray(value) > 0):
         raise BadInput(f"{name} is > 0; got {value}.")

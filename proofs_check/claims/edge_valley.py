@@ -22,6 +22,7 @@ from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.momentum_optimisers import averaged
 from proofs_check.papers import central_flows
 
 COHEN = central_flows("the central flow; the example and its orbits are derived here")
@@ -32,11 +33,6 @@ STATEMENT = r"L = s(z)\tfrac{x^2}{2} + f(z)"
 def descent(eta):
     """Gradient descent."""
     return optax.sgd(eta)
-
-
-def averaged(eta, beta):
-    """Descent along an exponential mean of gradients."""
-    return optax.chain(optax.ema(beta, debias=False), optax.scale_by_learning_rate(eta))
 
 
 def generic(s0: Any, amplitude: Any, slope: Any, descent: Any) -> Any:

@@ -22,7 +22,6 @@ from proofs_check.claims.edge_valley import (
     COHEN,
     MORE,
     STATEMENT,
-    averaged,
     generic,
     image_of_step,
     run,
@@ -30,16 +29,7 @@ from proofs_check.claims.edge_valley import (
 )
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
-
-
-def polyak(eta, beta):
-    """Heavy ball."""
-    return optax.sgd(eta, momentum=beta)
-
-
-def nesterov(eta, beta):
-    """Nesterov's momentum, as optax writes it."""
-    return optax.sgd(eta, momentum=beta, nesterov=True)
+from proofs_check.momentum_optimisers import averaged, heavy_ball, nesterov
 
 
 def scalar_rms(eta, decay):
@@ -55,7 +45,7 @@ def rms(eta, decay):
 # -- momentum settles on it -------------------------------------------------------
 
 EDGES: dict[Callable, Callable] = {
-    polyak: lambda b: 2 * (1 + b),
+    heavy_ball: lambda b: 2 * (1 + b),
     averaged: lambda b: 2 * (1 + b) / (1 - b),
     nesterov: lambda b: 2 * (1 + b) / (1 + 2 * b),
 }
@@ -103,13 +93,13 @@ def valley_momentum(ctx: Context) -> Iterator[Evidence]:
 
 @valley_momentum.control("strong coupling, Polyak", expected="diverged")
 def _(ctx: Context) -> Evidence:
-    return _momentum(ctx, polyak, weak=False)
+    return _momentum(ctx, heavy_ball, weak=False)
 
 
 # The edge is then met at z = -0.095, where the floor pushes harder: 2 (d + 0.095 k)/a.
 @valley_momentum.control("a valley 5e-4 sharper than the threshold", expected=0.097)
 def _(ctx: Context) -> Evidence:
-    return _momentum(ctx, polyak, weak=True, edge=lambda b: 2.001 * (1 + b))
+    return _momentum(ctx, heavy_ball, weak=True, edge=lambda b: 2.001 * (1 + b))
 
 
 # -- scalar RMSProp ---------------------------------------------------------------

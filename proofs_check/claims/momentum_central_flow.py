@@ -18,7 +18,7 @@ from flows.central import Momentum, midpoints
 from flows.problems import gelu_digits, valley, wall, warm_start
 from flows.sharpness import sharpness
 from flows.symbolic import equal_symbolically, exactly
-from proofs_check import decide
+from proofs_check import decide, momentum_optimisers
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.decide.measurement import Measurement
@@ -37,17 +37,10 @@ EQUATION = (
 PROPOSED = "a proposal of this package, in no paper"
 
 
-def polyak(eta, beta):
-    """Heavy ball."""
-    return optax.sgd(eta, momentum=beta)
-
-
-def nesterov(eta, beta):
-    """Nesterov's momentum, as optax writes it."""
-    return optax.sgd(eta, momentum=beta, nesterov=True)
-
-
-FORMS: dict[str, Callable] = {"polyak": polyak, "nesterov": nesterov}
+FORMS: dict[str, Callable] = {
+    "polyak": momentum_optimisers.heavy_ball,
+    "nesterov": momentum_optimisers.nesterov,
+}
 
 
 def _step(form: str, eta: Any, beta: Any, objective: Any, x: Any, trace: Any) -> Any:

@@ -21,6 +21,7 @@ from proofs_check.claim import Claim, Source, claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.momentum_optimisers import heavy_ball, nesterov
 
 POLYAK = Source(
     title="Some methods of speeding up the convergence of iteration methods",
@@ -55,16 +56,6 @@ BOCK = Source(
 def sgd(eta):
     """Gradient descent."""
     return optax.sgd(eta)
-
-
-def heavy_ball(eta, beta):
-    """Heavy ball."""
-    return optax.sgd(eta, momentum=beta)
-
-
-def nesterov(eta, beta):
-    """Nesterov's momentum, as optax writes it."""
-    return optax.sgd(eta, momentum=beta, nesterov=True)
 
 
 def adam(eta, b1, b2, e):
