@@ -14,6 +14,7 @@ import sympy
 import flows
 from discretize import ADAM, SGD, Euler, compare, convergence, order, prove
 from flows import BadInput, GradientFlow, from_loss, from_sympy, iterate, solve
+from flows.central import CentralFlow, GradientDescent, complementarity
 from flows.ravel import ravel_params
 from proofs_check import ClaimResult, check, claim
 from sde import OverdampedLangevin, simulate
@@ -205,3 +206,13 @@ def test_a_batch_of_runs_has_the_curves_of_each():
             ask()
     one = jax.tree.map(lambda a: a[1], runs)
     np.testing.assert_allclose(one.state_at(0.5), single[1].state_at(0.5), rtol=1e-6)
+
+
+def test_a_bare_position_is_no_state_of_a_central_flow():
+    flow = CentralFlow(BOWL, GradientDescent(0.3))
+    with pytest.raises(BadInput, match="that of flow"):
+        complementarity(flow, 0.0, START)
+    with pytest.raises(BadInput, match="takes a central flow"):
+        complementarity(FLOW, 0.0, START)
+    with pytest.raises(BadInput, match="one number; got shape"):
+        GradientDescent(np.ones(3))

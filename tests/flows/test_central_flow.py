@@ -215,16 +215,6 @@ def test_a_bad_rule_is_refused(make, said):
         make()
 
 
-def test_a_bare_position_is_no_state(bumpy):
-    flow = CentralFlow(bumpy, GradientDescent(0.3))
-    with pytest.raises(BadInput, match="flow.start"):
-        complementarity(flow, 0.0, jnp.ones(3))
-    with pytest.raises(BadInput, match="one number; got shape"):
-        GradientDescent(jnp.ones(3))
-    with pytest.raises(BadInput, match="takes a central flow"):
-        complementarity(GradientFlow(bumpy), 0.0, jnp.ones(3))
-
-
 def test_a_flow_without_memory_cannot_be_ablated(bumpy):
     with pytest.raises(BadInput, match="memory"):
         CentralFlow(bumpy, GradientDescent(0.1), ablated=True)
