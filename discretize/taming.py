@@ -209,7 +209,7 @@ def inverse_root(square: Any, root: Any) -> Any:
 
 
 def tamed_power(y: Vector, r: Any, h: Any) -> Vector:
-    """y |y|^{2r}/(1 + √h |y|^{2r}), finite for every finite y and every r.
+    """The quotient y |y|^{2r}/(1 + √h |y|^{2r}), finite for every finite y and every r.
 
     Times -η it is the tamed regulariser of TUSLA and TheoPouLa. The power alone leaves
     float32 at |y| = 24 for r = 14; the quotient tends to y/√h.

@@ -73,3 +73,27 @@ def tamed_milstein(location: str) -> Source:
         location="Journal of Difference Equations and Applications 19(3), 466-490; "
         f"{location}",
     )
+
+
+def theopoula_paper(location: str) -> Source:
+    """Lim and Sabanis, JMLR 2024, arXiv 2105.13937, with the place that is meant."""
+    return Source(
+        title="Polygonal Unadjusted Langevin Algorithms: Creating stable and efficient "
+        "adaptive algorithms for neural networks",
+        authors="Dong-Young Lim and Sotirios Sabanis",
+        year=2024,
+        arxiv="2105.13937",
+        location=location,
+    )
+
+
+def tusla_paper(location: str) -> Source:
+    """Lovas et al., SIMODS 2023, arXiv 2006.14514, with the place that is meant."""
+    return Source(
+        title="Taming neural networks with TUSLA: Non-convex learning via adaptive "
+        "stochastic gradient Langevin algorithms",
+        authors="Attila Lovas, Iosif Lytras, Miklós Rásonyi and Sotirios Sabanis",
+        year=2023,
+        arxiv="2006.14514",
+        location=location,
+    )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from discretize.schemes.brownian import (
@@ -129,7 +130,7 @@ def require_in(name: str, value: Any, above: float, upto: float) -> None:
     Raises:
         BadInput: with the name and the range.
     """
-    if is_traced(value) or getattr(value, "dtype", None) == object:
+    if is_traced(value) or np.asarray(value).dtype.hasobject:
         return
     if not (jnp.ndim(value) == 0 and above < float(value) <= upto):
         raise BadInput(f"{name} is one number in ({above:g}, {upto:g}]; got {value}.")

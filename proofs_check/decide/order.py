@@ -16,6 +16,7 @@ from discretize.order_fit import (
     OrderFit,
     extrapolate_constant,
     fit_order,
+    strong_slope,
 )
 from flows.errors import BadInput
 from proofs_check.decide.critical import LEVEL, POWER_Z, normal
@@ -227,7 +228,7 @@ def strong_order(
             measured="no order", interval=None, detectable=math.inf, fault=why, **common
         )
     fit_order(h, np.sqrt(mean_square))  # refuses steps that are no ladder
-    slope, bias, se = _strong_slope(h, errors**2 / mean_square, mean_square, float(q))
+    slope, bias, se = strong_slope(h, errors, float(q))
     half = normal(alpha) * se + bias
     data = {
         "kind": "order",
@@ -246,17 +247,3 @@ def strong_order(
         detectable=cell + 2 * bias + (normal(alpha) + POWER_Z) * se,
         **common,
     )
-
-
-def _strong_slope(h, relative_square, mean_square, q) -> tuple[float, float, float]:
-    """Slope, bias allowance and standard error of the strong order."""
-    ratio = h[0] / h[1]
-    y = 0.5 * np.log(mean_square) / math.log(ratio)
-    x = -np.arange(h.size - 1, dtype=float)  # log_r h, up to a constant
-    weights = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
-    slope = float(weights @ y[1:])
-    coarser = float(weights @ y[:-1])
-    bias = 1.5 * abs(slope - coarser) / (ratio**q - 1)
-    influence = relative_square[:, 1:] @ weights / (2 * math.log(ratio))
-    se = float(np.std(influence, ddof=1) / math.sqrt(len(influence)))
-    return slope, float(bias), se
