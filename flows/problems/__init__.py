@@ -32,6 +32,7 @@ from flows.problems.small import TaylorPolynomial as TaylorPolynomial
 from flows.problems.small import double_well as double_well
 from flows.problems.small import taylor_polynomial as taylor_polynomial
 from flows.problems.small import wavy as wavy
+from flows.problems.steep_well import steep_well as steep_well
 from flows.problems.valley import Valley as Valley
 from flows.problems.valley import ValleyOrbit as ValleyOrbit
 from flows.problems.valley import valley as valley
