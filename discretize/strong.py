@@ -25,7 +25,8 @@ from flows.types import Scalar
 from sde import Diffusion, Noise
 from sde.noise import as_key
 
-_NUMBERS = 4_000_000  # of the Brownian paths that are held at a time
+_CHUNK = 250  # paths held at a time: one shape for most ensembles
+_NUMBERS = 4_000_000  # floats of Brownian paths held at a time
 _Z95 = 1.96
 
 
@@ -172,11 +173,12 @@ def strong_order(
     marks = int(total // strides[0]) if norm == "sup" else 1
     grid = (float(t0), float(hs[-1] / refine), marks)
     words = jax.random.key_data(as_key(key))
-    chunk = max(1, min(paths, _NUMBERS // (total * process.brownian(y0))))
+    chunk = min(paths, _CHUNK, max(1, _NUMBERS // (total * process.brownian(y0))))
     parts: dict[str, list[Any]] = {name: [] for name in named}
     moved = []
     for start in range(0, paths, chunk):
-        ids = jnp.arange(start, min(start + chunk, paths), dtype=jnp.uint32)
+        # the last chunk is filled up, then cut
+        ids = jnp.asarray(start + np.arange(chunk), dtype=jnp.uint32)
         brownian = _brownian(Noise(), words, ids, process.brownian(y0), total, grid[1])
         exact = _states(reference, process, y0, brownian, grid, 1)
         moved.append(_gap(_states(reference, process, y0, brownian, grid, 2), exact))
@@ -186,9 +188,9 @@ def strong_order(
                 for stride in strides
             ]
             parts[name].append(np.stack(levels, axis=-1))
-    floor = float(np.sqrt(np.mean(np.concatenate(moved) ** 2)))
+    floor = float(np.sqrt(np.mean(np.concatenate(moved)[:paths] ** 2)))
     found = {
-        name: _order(name, process, hs, np.concatenate(p), norm, floor)
+        name: _order(name, process, hs, np.concatenate(p)[:paths], norm, floor)
         for name, p in parts.items()
     }
     return found if isinstance(schemes, Mapping) else found["scheme"]
