@@ -39,7 +39,7 @@ from sde.moments import generator_images as generator_images
 from sde.moments import moment_equations as moment_equations
 from sde.moments import stationary_moments as stationary_moments
 from sde.noise import Noise as Noise
-from sde.noise import draw_noise as draw_noise
+from sde.noise_path import draw_noise as draw_noise
 from sde.scaling import AdaptiveHyperparameters as AdaptiveHyperparameters
 from sde.scaling import AdaptiveScales as AdaptiveScales
 from sde.scaling import adaptive_scales as adaptive_scales

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
-from flows.dynamics import Dynamics, State
 from flows.errors import BadInput, PrecisionError
-from flows.scheme import Draw, Scheme
+from flows.scheme import Draw
 from sde.noise_variables import Words, box_muller, inverse_normal, uniform
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -323,71 +322,3 @@ def as_noise(noise: Noise | str | None) -> Noise:
         return NAMES[noise]
     known = ", ".join(f'"{name}"' for name in NAMES)
     raise BadInput(f"noise is a Noise or one of the names {known}; got {noise!r}.")
-
-
-def draw_noise(
-    scheme: Scheme,
-    dynamics: Dynamics,
-    y: State,
-    key: Any,
-    steps: int,
-    *,
-    path: int = 0,
-    noise: Noise | str | None = None,
-) -> Any:
-    """The noise of one path for `flows.iterate`: that of path `path` of an ensemble.
-
-    Args:
-        scheme: the scheme; says what a step draws.
-        dynamics: what it steps.
-        y: a state, for its shapes.
-        key: a whole number or a jax key.
-        steps: number of steps.
-        path: which path of the ensemble with this key.
-        noise: a `Noise` or its name, as "float64".
-
-    Returns:
-        A pytree of arrays with a leading axis [steps]; None where nothing is drawn.
-
-    Raises:
-        BadInput: a missing key, or fewer than one step.
-    """
-    draws = scheme.noise_like(dynamics, y)
-    if draws is None:
-        return None
-    if not isinstance(steps, int | np.integer) or steps < 1:
-        raise BadInput(f"steps is a positive whole number; got {steps!r}.")
-    if not isinstance(path, int | np.integer) or not 0 <= path < 2**32:
-        raise BadInput(f"path is a whole number in [0, 2**32); got {path!r}.")
-    words = jax.random.key_data(as_key(key))
-    return _draw_steps(
-        as_noise(noise), words, jnp.uint32(path), int(steps), _Frozen(draws)
-    )
-
-
-class _Frozen:
-    """A pytree of `Draw` as a static argument, compared by value."""
-
-    def __init__(self, draws: Any) -> None:
-        self.draws = draws
-        leaves, structure = jax.tree.flatten(draws)
-        self._value = (tuple(leaves), structure)
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and self._value == other._value
-
-
-@eqx.filter_jit
-def _draw_steps(noise, words, path, steps, frozen):
-    def two(index):
-        return noise.pair(words, path[None], index, frozen.draws)
-
-    def in_order(a, b):
-        both = jnp.concatenate([a, b], axis=1)  # [pairs, 2, ...]: the path's axis
-        return both.reshape(-1, *a.shape[2:])[:steps]
-
-    pairs = jnp.arange((steps + 1) // 2, dtype=jnp.uint32)
-    return jax.tree.map(in_order, *jax.vmap(two)(pairs))
