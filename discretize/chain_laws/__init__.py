@@ -18,3 +18,4 @@ from discretize.chain_laws.linear import stationary_covariance as stationary_cov
 from discretize.chain_laws.stationary import StationaryLaw as StationaryLaw
 from discretize.chain_laws.tilt import EffectivePotential as EffectivePotential
 from discretize.chain_laws.tilt import effective_potential as effective_potential
+from discretize.chain_laws.tilt import step_operators as step_operators

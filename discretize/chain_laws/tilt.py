@@ -28,7 +28,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from discretize.local_order import average, noise_symbols
 from discretize.series import coefficients, is_zero, resolved
 from flows import BadInput, Scheme
 from flows.door import require_instance
-from flows.symbolic import symbol_vector, symbolically
+from flows.symbolic import symbol_vector, trace
 from sde import Diffusion
 
 Expression = Any
@@ -54,6 +54,7 @@ class EffectivePotential:
         score: π'/π, an expression.
         temperature: T; 1 for a diffusion that has none.
         kinks: expressions whose zeros are points where Φ' is not smooth.
+        exact: whether every float of the code was taken as an exact number.
     """
 
     power: Fraction
@@ -62,6 +63,7 @@ class EffectivePotential:
     score: Expression
     temperature: Expression
     kinks: tuple[Expression, ...]
+    exact: bool = True
 
     def potential(self) -> Expression:
         """Φ(x), with Φ(0) = 0, where sympy can integrate Φ'.
@@ -107,26 +109,58 @@ def effective_potential(
     top = Fraction(upto)
     if top <= 0 or (2 * top).denominator != 1:
         raise BadInput(f"upto is a positive multiple of 1/2; got {upto}.")
-    y = symbol_vector("x", 1)
-    x = y[0]
-    drift, spread = _generator(dynamics, y)
-    score = _score(drift, spread, x)
-    increments, laws, unit = _increments(scheme, dynamics, y, top + 1)
-    _require_consistent(scheme, dynamics, increments, laws, drift, spread, unit)
-    temperature = symbolically(
-        lambda model: getattr(model, "temperature", 1.0), dynamics
-    )
-    for k in range(2 * unit + 1, len(increments) + 1):
-        flux = _flux(_operator(increments, laws, k), score, x)
+    model = _model(dynamics)
+    x = model.x
+    step = _increments(scheme, dynamics, top + 1)
+    _require_consistent(scheme, dynamics, step, model)
+    temperature = trace(lambda m: getattr(m, "temperature", 1.0), dynamics)
+    for k in range(2 * step.unit + 1, len(step.increments) + 1):
+        flux = _flux(_operator(step, k), model.score, x)
         if is_zero(flux):
             continue
-        slope = _shortened(-2 * temperature * flux / spread)
+        slope = _shortened(-2 * temperature.value * flux / model.spread)
         if slope.has(sp.DiracDelta):
             raise BadInput("the step has a kink where a derivative of it is needed.")
         return EffectivePotential(
-            Fraction(k, 2 * unit) - 1, x, slope, score, temperature, _kinks(slope)
+            Fraction(k, 2 * step.unit) - 1,
+            x,
+            slope,
+            model.score,
+            temperature.value,
+            _kinks(slope),
+            model.exact and step.exact and temperature.exact,
         )
     raise BadInput(f"the stationary bias has no term up to h^{upto}.")
+
+
+def step_operators(
+    scheme: Scheme, dynamics: Diffusion, *, upto: Fraction | int = 2
+) -> dict[Fraction, tuple[Expression, ...]]:
+    """What a step does to test functions: E φ(Y_h) = φ + Σ_q h^q Σ_j a_j φ^{(j)}.
+
+    At q = 1 it is the generator, if the scheme is consistent.
+
+    Args:
+        scheme: any one-step scheme whose step has a symbolic face.
+        dynamics: a diffusion whose state has shape [1]; its parameters may be symbols.
+        upto: the largest power q of h.
+
+    Returns:
+        Power q -> (a_1, a_2, ...), expressions in the state x_0; powers without any
+        term are left out.
+
+    Raises:
+        BadInput, NoSymbolicFace: as `effective_potential`.
+    """
+    step = _increments(scheme, dynamics, Fraction(upto))
+    out = {}
+    for k in range(1, len(step.increments) + 1):
+        operator = _operator(step, k)
+        while operator and is_zero(operator[-1]):
+            operator.pop()
+        if operator:
+            out[Fraction(k, 2 * step.unit)] = tuple(operator)
+    return out
 
 
 def score_of(dynamics: Diffusion) -> tuple[Expression, Any]:
@@ -138,18 +172,34 @@ def score_of(dynamics: Diffusion) -> tuple[Expression, Any]:
     Raises:
         BadInput: a state of more dimensions, or a diffusion without noise.
     """
-    y = symbol_vector("x", 1)
-    return _score(*_generator(dynamics, y), y[0]), y[0]
+    model = _model(dynamics)
+    return model.score, model.x
 
 
-def _score(drift: Expression, spread: Expression, x: Any) -> Expression:
-    import sympy as sp
+class _Model(NamedTuple):
+    """v(x), σ(x)² and π'/π = (2v - (σ²)')/σ² on the line."""
 
-    return (2 * drift - sp.diff(spread, x)) / spread
+    x: Any
+    drift: Expression
+    spread: Expression
+    score: Expression
+    exact: bool
 
 
-def _generator(dynamics: Diffusion, y: Any) -> tuple[Expression, Expression]:
-    """v(x) and σ(x)², read off the generator applied to x and x²."""
+class _Step(NamedTuple):
+    """The increment Y_h - x as coefficients of r, r², ...; h = r^{2 unit}.
+
+    `unit` is 1 where the step knows √h alone, and larger where it holds other roots.
+    """
+
+    increments: list[Expression]
+    laws: dict[Any, str]
+    unit: int
+    exact: bool
+
+
+def _model(dynamics: Diffusion) -> _Model:
+    """The drift and σ², read off the generator applied to x and x²."""
 
     def probes(dynamics, y):
         first = dynamics.generator(lambda t, y: y[0])(0.0, y)
@@ -158,39 +208,44 @@ def _generator(dynamics: Diffusion, y: Any) -> tuple[Expression, Expression]:
 
     import sympy as sp
 
-    first, second = (resolved(e) for e in symbolically(probes, dynamics, y))
-    spread = sp.expand(second - 2 * y[0] * first)
+    _require_line(dynamics)
+    y = symbol_vector("x", 1)
+    found = trace(probes, dynamics, y)
+    drift, second = (resolved(e) for e in found.value)
+    spread = sp.expand(second - 2 * y[0] * drift)
     if is_zero(spread):
         raise BadInput("without noise there is no stationary density to perturb.")
-    return first, spread
+    score = (2 * drift - sp.diff(spread, y[0])) / spread
+    return _Model(y[0], drift, spread, score, found.exact)
 
 
-def _increments(scheme: Scheme, dynamics: Diffusion, y: Any, top: Fraction):
-    """The increment Y_h - x as coefficients of r, r², ..., up to h^top; h = r^{2 unit}.
+def _require_line(dynamics: Diffusion) -> None:
+    size = getattr(getattr(dynamics, "objective", None), "size", 1)
+    if size != 1:
+        raise BadInput(f"the state is one number, of shape [1]; the loss takes {size}.")
 
-    `unit` is 1 where the step knows √h alone, and larger where it holds other roots.
 
-    Returns:
-        The coefficients, the laws of the noise symbols in them, and `unit`.
-    """
+def _increments(scheme: Scheme, dynamics: Diffusion, top: Fraction) -> _Step:
+    """The step's increments up to h^top."""
     import sympy as sp
 
-    s = sp.Symbol("s", positive=True)
+    _require_line(dynamics)
+    y, s = symbol_vector("x", 1), sp.Symbol("s", positive=True)
     noise, laws = noise_symbols(scheme, dynamics, y)
 
     def step(scheme, dynamics, y, h, noise):
         carry = scheme.init(dynamics, 0.0, y)
         return scheme.step(dynamics, 0.0, y, h, noise, carry).y
 
-    (stepped,) = symbolically(step, scheme, dynamics, y, s**2, noise)
-    moved = almost_everywhere(resolved(stepped)) - y[0]
+    found = trace(step, scheme, dynamics, y, s**2, noise)
+    moved = almost_everywhere(resolved(found.value[0])) - y[0]
     roots = [e.exp.q for e in moved.atoms(sp.Pow) if e.base == s and e.exp.is_Rational]
     unit = math.lcm(1, *map(int, roots))
     moved = moved.xreplace({s: s**unit}) if unit > 1 else moved
     zeroth, *rest = coefficients(moved, s, int(2 * unit * top))
     if not is_zero(zeroth):
         raise BadInput(f"{scheme!r} moves the state even for h = 0.")
-    return rest, laws, unit
+    return _Step(rest, laws, unit, found.exact)
 
 
 def almost_everywhere(expression: Expression) -> Expression:
@@ -210,33 +265,31 @@ def almost_everywhere(expression: Expression) -> Expression:
     return expression.xreplace(table) if table else expression
 
 
-def _operator(increments: list[Any], laws: dict[Any, str], k: int) -> list[Expression]:
-    """The coefficients a_1, ..., a_k of A_k: the terms of order s^k of E Δ^j/j!."""
+def _operator(step: _Step, k: int) -> list[Expression]:
+    """The coefficients a_1, ..., a_k of A_k: the terms of order r^k of E Δ^j/j!."""
     import sympy as sp
 
     out, power = [], [sp.Integer(1)] + [sp.Integer(0)] * k
-    series = [sp.Integer(0), *increments[:k]]
+    series = [sp.Integer(0), *step.increments[:k]]
     for j in range(1, k + 1):
         power = [
             sum((power[i] * series[n - i] for i in range(n + 1)), start=sp.Integer(0))
             for n in range(k + 1)
         ]
-        out.append(average(power[k], laws) / sp.factorial(j))
+        out.append(average(power[k], step.laws) / sp.factorial(j))
     return out
 
 
-def _require_consistent(
-    scheme, dynamics, increments, laws, drift, spread, unit
-) -> None:
+def _require_consistent(scheme, dynamics, step: _Step, model: _Model) -> None:
     """Refuse a step with A_k ≠ 0 before h, or A of order h that is not L."""
-    gaps = [a for k in range(1, 2 * unit) for a in _operator(increments, laws, k)]
-    first, second, *others = _operator(increments, laws, 2 * unit)
-    gaps += [first - drift, second - spread / 2, *others]
+    gaps = [a for k in range(1, 2 * step.unit) for a in _operator(step, k)]
+    first, second, *others = _operator(step, 2 * step.unit)
+    gaps += [first - model.drift, second - model.spread / 2, *others]
     if not all(is_zero(gap) for gap in gaps):
         raise BadInput(
             f"{type(scheme).__name__} is not consistent with "
             f"{type(dynamics).__name__}: its mean and variance over a short step are "
-            f"not h ({drift}) and h ({spread})."
+            f"not h ({model.drift}) and h ({model.spread})."
         )
 
 
