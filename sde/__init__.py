@@ -2,6 +2,9 @@
 
 from sde.adaptive import AdamSDE as AdamSDE
 from sde.adaptive import RMSPropSDE as RMSPropSDE
+from sde.coupled import Coupled as Coupled
+from sde.coupled import Gaps as Gaps
+from sde.coupled import simulate_coupled as simulate_coupled
 from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
 from sde.drift_flow import DriftFlow as DriftFlow

@@ -51,7 +51,7 @@ def _run(layout, process, scheme, noise, statistics, y, args, counts):
         return advance(k, loop, noise.block(words, ids, k, draws, axis=-1))
 
     def two_steps(j, loop):
-        made = _apart(lambda j: noise.packed(words, ids, j, draws, -1), j, once)
+        made = apart(lambda j: noise.packed(words, ids, j, draws, -1), j, once)
         a, b = halves(draws, made)
         return advance(2 * j + 1, advance(2 * j, loop, a), b)
 
@@ -80,7 +80,7 @@ def _run(layout, process, scheme, noise, statistics, y, args, counts):
     return out, bad
 
 
-def _apart(make, j, once):
+def apart(make, j, once):
     """make(j) in memory of its own, before anything is computed from it.
 
     A compiler for CPUs otherwise makes the noise anew within each loop that looks at
