@@ -97,3 +97,26 @@ def tusla_paper(location: str) -> Source:
         arxiv="2006.14514",
         location=location,
     )
+
+
+def tula_paper(location: str) -> Source:
+    """Brosse et al., 2019, arXiv 1710.05559, with the place that is meant."""
+    return Source(
+        title="The tamed unadjusted Langevin algorithm",
+        authors="Nicolas Brosse, Alain Durmus, Éric Moulines and Sotirios Sabanis",
+        year=2019,
+        arxiv="1710.05559",
+        location=location,
+    )
+
+
+def raginsky(location: str) -> Source:
+    """Raginsky, Rakhlin and Telgarsky, COLT 2017, with the place that is meant."""
+    return Source(
+        title="Non-convex learning via Stochastic Gradient Langevin Dynamics: a "
+        "nonasymptotic analysis",
+        authors="Maxim Raginsky, Alexander Rakhlin and Matus Telgarsky",
+        year=2017,
+        arxiv="1702.03849",
+        location=location,
+    )
