@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flows import BadInput, Draw, Scheme, Step
@@ -148,10 +148,6 @@ def coarser(
 ) -> Float[Array, "coarse areas n"]:
     r"""The normals of steps `factor` times as long, on the same Brownian path.
 
-    With u the time since the step began, a step's areas say the integrals
-    I = ∫ W du = h(H + W/2) and J = ∫ u W du = hI/2 + h²W/12 - h²K; these add up over
-    the steps, and give the areas of their union back.
-
     Args:
         noise: normals of `FromDiffrax`, a whole number of coarse steps.
         factor: how many steps make a coarse one.
@@ -165,20 +161,30 @@ def coarser(
     steps, areas, n = noise.shape
     if factor < 1 or steps % factor:
         raise BadInput(f"{steps} steps do not make coarse ones of {factor}.")
-    # unit: one fine step. W, H, K of shape [coarse, factor, n]; absent areas are 0
+    rows = jnp.asarray(_merging(factor, areas), noise.dtype)
     fine = noise.reshape(steps // factor, factor, areas, n)
-    fine = [math.sqrt(v) * fine[:, :, i] for i, v in enumerate(_VARIANCES[:areas])]
-    zero = jnp.zeros_like(fine[0])
-    w, a, b = (*fine, zero, zero)[:3]
-    began = jnp.arange(factor, dtype=noise.dtype)[None, :, None]
-    before = jnp.cumsum(w, axis=1) - w
+    return jnp.einsum("afb,sfbn->san", rows, fine)
+
+
+def _merging(factor: int, areas: int) -> np.ndarray:
+    """The normals of a long step from those of short ones, [areas, factor, areas].
+
+    With u the time since the (long) step began, the areas of a step say the integrals
+    I = ∫ W du = h(H + W/2) and J = ∫ u W du = hI/2 + h²W/12 - h²K; these add up over
+    the short steps, whose length is 1 here, and give the areas of their union back.
+    """
+    scale = np.sqrt(_VARIANCES)
+    basis = np.eye(factor * 3).reshape(factor, 3, factor, 3)
+    w, a, b = np.moveaxis(basis, 1, 0) * scale[:, None, None, None]
+    began = np.arange(factor)[:, None, None]
+    before = np.cumsum(w, axis=0) - w
     i = a + w / 2
     j = i / 2 + w / 12 - b + began * i + (began + 0.5) * before
-    w, i, j = (jnp.sum(x, axis=1) for x in (w, i + before, j))
-    m = float(factor)
-    coarse = (w, i / m - w / 2, (m * i / 2 - j + m**2 * w / 12) / m**2)
-    rows = [x / math.sqrt(m * v) for x, v in zip(coarse, _VARIANCES, strict=True)]
-    return jnp.stack(rows[:areas], axis=1)
+    w, i, j = w.sum(axis=0), (i + before).sum(axis=0), j.sum(axis=0)
+    m = factor
+    merged = np.stack([w, i / m - w / 2, i / (2 * m) - j / m**2 + w / 12])
+    rows = merged / (scale * np.sqrt(m))[:, None, None]
+    return rows[:areas, :, :areas]
 
 
 class _OneStep(diffrax.AbstractBrownianPath):

@@ -162,7 +162,8 @@ def test_the_kinetic_gaussian_is_stationary():
     model = symbols_like(KINETIC)
     temperature, k = model.temperature, sp.Symbol("k", real=True)
     for kinetic, status in ((temperature, "proved"), (temperature / 2, "refuted")):
-        law = sde.gaussian_law([0, 0], [[temperature / k, 0], [0, kinetic]])
+        variances = [[temperature / k, 0], [0, kinetic / model.mass]]
+        law = sde.gaussian_law([0, 0], variances)
         assert sde.is_stationary(model, law, 3, y=PAIR).status == status
 
 
