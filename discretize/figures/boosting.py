@@ -126,7 +126,7 @@ def boosting(*, rate: float = 0.1) -> tuple[Any, Numbers]:
         f"x exp(-x²/2) from 4.5 to 0.5: {steps[0]} for ε = 10⁻⁸, {plain} without "
         "boosting. Right: on x²/2 the minimum is unstable for ε below "
         f"ε_c = λ^(3/2)/(2 - λ) = {edge:.4g}; the iterates then end in a 2-cycle, of "
-        f"amplitude {dots[0]:.4g} for small ε (about λ^(3/2)/2). One ε cannot have both."
+        f"amplitude {dots[0]:.4g} for small ε (about λ^(3/2)/2). No ε has both."
     )
     numbers = {"eps": shown, "steps": steps, "without": plain, "critical": edge}
     numbers |= {"cycle_eps": below, "amplitude": dots}

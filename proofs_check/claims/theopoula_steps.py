@@ -69,8 +69,8 @@ def sign(expression: Any) -> IdentityResult:
     "langevin.theopoula-drift-bound",
     title="TheoPouLa's gradient moves each coordinate by less than √λ a step",
     source=theopoula_paper("the bound on the tamed and boosted gradient; proved here"),
-    statement=r"1 - \sqrt\lambda\,|G_\lambda^{(i)}| = \frac{\epsilon + |g_i|(1-\lambda)}"
-    r"{(\epsilon+|g_i|)(1+\sqrt\lambda|g_i|)} > 0",
+    statement=r"1 - \sqrt\lambda\,|G_\lambda^{(i)}| = \frac{\epsilon +"
+    r" |g_i|(1-\lambda)}{(\epsilon+|g_i|)(1+\sqrt\lambda|g_i|)} > 0",
     hypotheses=(r"$\lambda \le 1$", r"$\epsilon > 0$, any gradient $g$"),
     grade="proved",
     delta=1e-6,
@@ -157,7 +157,7 @@ def _(ctx: Context) -> Evidence:
     hypotheses=(
         r"$h_\lambda = \frac{h}{1+\sqrt\lambda h}(1 +"
         r" \frac{\sqrt\lambda}{\epsilon+h})$, no noise",
-    ),  # fmt: skip
+    ),
     grade="measured",
     delta=0.025,
     unit="N over its prediction",
