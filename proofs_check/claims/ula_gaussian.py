@@ -147,7 +147,7 @@ def _path(h: float) -> Path:
 
 
 def _held(ctx: Context, path: np.ndarray, bound: np.ndarray) -> Iterator[Evidence]:
-    """Distance over bound, one-sided against 1: the largest, and the last (the bias)."""
+    """Distance over bound, one-sided against 1: the largest; the last (the bias)."""
     if not path[-1] <= path[0]:
         yield ctx.diverged(1.0)
         return
