@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,18 @@ class BiasLadder:
             errors.append(size * (1e-14 + law.rounding))
         return np.array(gaps), np.array(errors)
 
+    def against(self, density: Function) -> BiasLadder:
+        """The same laws beside another one.
+
+        Args:
+            density: a function of an array of positions; it need not be normalised.
+        """
+        targets = []
+        for law in self.laws:
+            values = as_floats("density(nodes)", density(law.nodes))
+            targets.append(values / float(law.weights @ values))
+        return replace(self, targets=tuple(targets))
+
     def _each(self, measure: Callable[..., Distance]) -> tuple[Levels, Levels]:
         found = [
             measure(law.nodes, law.density, target)
@@ -87,19 +99,18 @@ def bias_ladder(
     dynamics: Diffusion,
     h: Sequence[float],
     *,
-    target: Function | None = None,
     box: tuple[float, float] | None = None,
     resolution: float = 6.0,
 ) -> BiasLadder:
     """The stationary law of a sampler at several steps, each by one linear solve.
 
+    It is set beside the stationary law of the dynamics, with its regulariser if it has
+    one; `against` sets it beside another.
+
     Args:
         scheme: any scheme that `TransitionKernel` takes.
         dynamics: a diffusion of state [1] with a stationary density on the line.
         h: steps (time), shape [levels].
-        target: density that the laws are compared with, a function of an array of
-            positions; default: the stationary density of `dynamics`, with its
-            regulariser.
         box: (a, b), with the law conditioned on staying in it; what a chain without a
             stationary law needs (the unadjusted algorithm with a super-linear drift).
             Default: widened until less than 1e-12 a step leaves.
@@ -116,11 +127,7 @@ def bias_ladder(
     for step in h:
         law = _law(scheme, dynamics, step, box, box_of(score), resolution)
         laws.append(law)
-        if target is None:
-            targets.append(_density(score, law))
-        else:
-            values = as_floats("target(nodes)", target(law.nodes))
-            targets.append(values / float(law.weights @ values))
+        targets.append(_density(score, law))
     return BiasLadder(as_floats("h", h), tuple(laws), tuple(targets))
 
 
@@ -130,16 +137,17 @@ def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
         return kernel.stationary(quasi=True)
     a, b = start
     for _ in range(_ROUNDS):
-        kernel = TransitionKernel(
-            scheme, dynamics, h, box=(a, b), resolution=resolution
+        coarse = TransitionKernel(
+            scheme, dynamics, h, box=(a, b), resolution=resolution / 2
         )
-        law = kernel.stationary(quasi=True)
-        if law.leak <= _LEAK:
-            return kernel.stationary()
+        leak = coarse.escape_rate()
+        if leak <= _LEAK:
+            fine = coarse.refined(2.0)
+            return fine.stationary()
         middle, half = (a + b) / 2, _WIDER * (b - a) / 2
         a, b = middle - half, middle + half
     raise BadInput(
-        f"{type(scheme).__name__} at h = {h:g} keeps losing mass (still {law.leak:.3g} "
+        f"{type(scheme).__name__} at h = {h:g} keeps losing mass (still {leak:.3g} "
         f"a step on [{a:.3g}, {b:.3g}]): it has no stationary law, or one of heavy "
         "tails. Give a box, for the law conditioned on staying in it."
     )
