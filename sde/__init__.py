@@ -5,6 +5,8 @@ from sde.adaptive import RMSPropSDE as RMSPropSDE
 from sde.coupled import Coupled as Coupled
 from sde.coupled import Gaps as Gaps
 from sde.coupled import simulate_coupled as simulate_coupled
+from sde.diagnostics import effective_sample_size as effective_sample_size
+from sde.diagnostics import r_hat as r_hat
 from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
 from sde.drift_flow import DriftFlow as DriftFlow

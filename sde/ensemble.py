@@ -82,11 +82,11 @@ class Ensemble:
             BadInput: an unknown name, or no states and no statistics.
             NonFiniteState: failed paths and nonfinite="raise".
         """
-        self._refuse_nonfinite(nonfinite)
+        self.refuse_nonfinite(nonfinite)
         if isinstance(fn, str):
             return self._recorded(fn, Moments, "moments").estimate()
-        values = self._values(fn or self.process.position)
-        moments = Moments(*map(np.asarray, sample_moments(values, self._alive())))
+        values = self.values(fn or self.process.position)
+        moments = Moments(*map(np.asarray, sample_moments(values, self.alive())))
         return moments.estimate()
 
     def mean(self, fn: Any = None, *, nonfinite: str = "raise") -> Any:
@@ -104,7 +104,7 @@ class Ensemble:
             BadInput: an unknown name, or one that recorded moments.
             NonFiniteState: failed paths and nonfinite="raise".
         """
-        self._refuse_nonfinite(nonfinite)
+        self.refuse_nonfinite(nonfinite)
         return self._recorded(name, Counts, "a histogram")
 
     def wasserstein(
@@ -136,17 +136,17 @@ class Ensemble:
         if isinstance(fn, str):
             counts = self.histogram(fn, nonfinite=nonfinite)
             return counts.wasserstein(reference, order=order, at=at)
-        self._refuse_nonfinite(nonfinite)
+        self.refuse_nonfinite(nonfinite)
         times = len(self.times)
         if not isinstance(at, int | np.integer) or not -times <= at < times:
             raise BadInput(f"at is the index of one of {times} saved times; got {at}.")
-        values = np.asarray(self._values(fn or self.process.position, at))
+        values = np.asarray(self.values(fn or self.process.position, at))
         if values.size != self.paths:
             raise BadInput(
                 "a distance is taken of a scalar function of one state; name one, as "
                 f"fn=lambda y: y[0]. This one has shape {values.shape[1:]}."
             )
-        return wasserstein(values.ravel()[self._alive()[at]], reference, order=order)
+        return wasserstein(values.ravel()[self.alive()[at]], reference, order=order)
 
     def plot(
         self,
@@ -181,11 +181,14 @@ class Ensemble:
         return plot(self, ax, fn=fn, kind=kind, most=most, style=style)
 
     def to_arviz(self, *, burn_in: int = 0, nonfinite: str = "raise") -> Any:
-        """The paths as ArviZ's `InferenceData`: a path is a chain, a saved time a draw.
+        """The paths for ArviZ: a path is a chain, a saved time a draw.
 
         Args:
             burn_in: saved times left out at the start.
             nonfinite: "raise" or "drop" (failed chains are left out whole).
+
+        Returns:
+            An `InferenceData` (ArviZ before 1.0) or a `DataTree`.
 
         Raises:
             BadInput: ArviZ is missing, or fewer than four draws are left.
@@ -234,17 +237,25 @@ class Ensemble:
             raise BadInput(f"{name!r} did not record {what}: ask {other}({name!r}).")
         return found
 
-    def _values(self, fn: Callable[[Any], Any], at: int | None = None) -> Any:
+    def values(self, fn: Callable[[Any], Any], at: int | None = None) -> Any:
+        """A function of each stored state, shape [times, paths, ...] (or at one)."""
         states = self._stored()
         if at is None:
             return jax.vmap(jax.vmap(fn))(states)
         return jax.vmap(fn)(jax.tree.map(lambda a: a[at], states))
 
-    def _alive(self) -> Any:
+    def alive(self) -> Any:
+        """Which paths are finite at each saved time, shape [times, paths]."""
         times = np.asarray(self.times)[:, None]
         return times < np.asarray(self.nonfinite_times)[None] - self.h / 2
 
-    def _refuse_nonfinite(self, nonfinite: str) -> None:
+    def refuse_nonfinite(self, nonfinite: str) -> None:
+        """Raise where paths failed, unless nonfinite="drop".
+
+        Raises:
+            BadInput: another word than "raise" and "drop".
+            NonFiniteState: how many failed, and when the first.
+        """
         if nonfinite not in ("raise", "drop"):
             raise BadInput(f'nonfinite is "raise" or "drop"; got {nonfinite!r}.')
         failed = len(self.failures.index)

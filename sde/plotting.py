@@ -39,7 +39,7 @@ def plot(
 
 def _drawn(run, fn):
     first = fn or (lambda y: run.process.position(y)[0])
-    values, alive = np.asarray(run._values(first)), run._alive()
+    values, alive = np.asarray(run.values(first)), run.alive()
     if values.ndim != 2:
         raise BadInput("plot draws a scalar function of one state.")
     return values, alive
