@@ -78,7 +78,7 @@ def measured_amplitude(rate: float, eps: float, steps: int, start: float = 0.01)
 
 
 @figure
-def boosting(*, rate: float = 0.1) -> tuple[Any, Numbers]:
+def boosting_trade_off(*, rate: float = 0.1) -> tuple[Any, Numbers]:
     """Steps across a plateau, and the amplitude of the 2-cycle, against ε.
 
     Args:
