@@ -7,18 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import scipy.linalg
-import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 from pendulum import Pendulum, pendulum_start
 
 from discretize import (
     BAOAB,
+    BUB,
     EXACT_EMA,
+    OBABO,
+    UBU,
     Euler,
     Splitting,
     lie,
+    local_defect,
+    splitting_defect,
+    stationary_covariance,
     strang,
 )
 from discretize.schemes.splitting import parse
@@ -31,6 +35,7 @@ from flows import (
     iterate,
 )
 from flows.problems import quadratic, wavy
+from flows.symbolic import equal_symbolically, symbol_vector
 from sde import (
     LangevinState,
     UnderdampedLangevin,
@@ -106,34 +111,16 @@ def test_strang_is_time_reversible_and_lie_is_not():
     assert abs(float((there_and_back(lie("A", "B")).velocity - y.velocity)[0])) > 1e-3
 
 
-def _stationary(scheme, k, temperature, h):
-    """Stationary covariance of a linear step z ← M z + N ξ: C = M C Mᵀ + N Nᵀ."""
-    flow = UnderdampedLangevin(quadratic(np.array([k])), 1.3, temperature)
-    zero = LangevinState(jnp.zeros(1), jnp.zeros(1))
-    draws = scheme.noise_like(flow, zero)
-    size = len([d for d in draws if d is not None])
-
-    def step(z, xi):
-        noise, rest = [], iter(xi)
-        for d in draws:
-            noise.append(None if d is None else next(rest)[None])
-        y = LangevinState(z[:1], z[1:])
-        return jnp.concatenate(scheme.step(flow, 0.0, y, h, noise, None).y)
-
-    m, n = jax.jacobian(step, (0, 1))(jnp.zeros(2), jnp.zeros(size))
-    return scipy.linalg.solve_discrete_lyapunov(np.asarray(m), np.asarray(n @ n.T))
-
-
 @pytest.mark.parametrize("h", [0.1, 0.5, 1.2])
 def test_baoabs_stationary_variances(h):
     """Position T/k exactly, velocity T (1 - h²k/4): Leimkuhler and Matthews 2013."""
     k, temperature = 1.7, 0.6
-    found = _stationary(BAOAB, k, temperature, h)
+    model = UnderdampedLangevin(quadratic([k]), 1.3, temperature)
+    found = stationary_covariance(BAOAB, model, h).covariance
     assert found[0, 0] == pytest.approx(temperature / k, rel=1e-12)
     assert found[1, 1] == pytest.approx(temperature * (1 - h**2 * k / 4), rel=1e-12)
     # negative control: OBABO has the velocity right and the position wrong
-    obabo = Splitting("O 1/2, B 1/2, A, B 1/2, O 1/2")
-    other = _stationary(obabo, k, temperature, h)
+    other = stationary_covariance(OBABO, model, h).covariance
     assert abs(other[0, 0] / (temperature / k) - 1) > 1e-3
 
 
@@ -165,3 +152,42 @@ def test_exact_ema_is_adam():
     np.testing.assert_allclose(run.positions, path, rtol=0, atol=1e-14)
     # negative control: explicit factors b = 1 - η/τ are another optimiser
     assert np.max(np.abs(run.positions[:100] - path[1:101])) > 1e-3
+
+
+# -- words with U -------------------------------------------------------------------
+
+
+def test_u_counts_for_both_parts_that_it_joins():
+    model = UnderdampedLangevin(quadratic([1.0]), 1.3, 0.6)
+    zero = LangevinState(jnp.zeros(1), jnp.zeros(1))
+    draws = UBU.noise_like(model, zero)
+    assert draws[1] is None and draws[0].shape == draws[2].shape == (2, 1)
+    mixed = Splitting("A 1/2, U 1/2, B, O 1/2")
+    assert [d and d.shape for d in mixed.noise_like(model, zero)] == [
+        None,
+        (2, 1),
+        None,
+        (1,),
+    ]
+    for word in ("U, B, O", "U 1/2, B", "A, U, B", "U, B, U"):
+        with pytest.raises(BadInput, match="sum to 1"):
+            Splitting(word).noise_like(model, zero)
+    with pytest.raises(BadInput, match=r"\['A', 'B', 'O'\] \(and \['U'\]"):
+        Splitting("U, C").noise_like(model, zero)
+
+
+@pytest.mark.parametrize("word", [UBU, BUB])
+def test_words_with_u_have_order_two_by_maps_and_by_generators(word):
+    """No defect at h, h²; at h³ the traced maps and L_U = L_A + L_O agree."""
+    model = UnderdampedLangevin(quadratic([1.5]), 2.0, 0.5)
+    y = LangevinState(symbol_vector("x", 1), symbol_vector("v", 1))
+
+    def energy(t, y):
+        return y.velocity[0] ** 2
+
+    maps = local_defect(word, model, energy, y, 3)
+    generators = splitting_defect(word, model, energy, y, 3)
+    assert list(maps) == list(generators) == [3]
+    assert equal_symbolically(maps[3], generators[3]).proved
+    # negative control: Lie's word is of order 1
+    assert min(splitting_defect(lie("U", "B"), model, energy, y, 3)) == 2
