@@ -195,19 +195,29 @@ def chain_expectation(
     values = np.asarray(phi(grid.points), float)
     shape = values.shape[1:]
     values = values.reshape(len(values), -1)
-    once = chain.operator(t0, h) if autonomous else None
-    for k in reversed(range(steps)):
-        step = once if once is not None else chain.operator(t0 + k * h, h)
-        values = step @ values
+    if autonomous:
+        values = _power(chain.operator(t0, h), steps, values)
+    else:
+        for k in reversed(range(steps)):
+            values = chain.operator(t0 + k * h, h) @ values
     start = np.asarray(ravel_pytree(y)[0])[None]
     return (grid.interpolation(start) @ values)[0].reshape(shape)
+
+
+def _power(operator: np.ndarray, steps: int, values: np.ndarray) -> np.ndarray:
+    """P^steps φ: step by step, or by squaring where that is less work."""
+    if steps > len(operator) // 8:
+        return np.linalg.matrix_power(operator, steps) @ values
+    for _ in range(steps):
+        values = operator @ values
+    return values
 
 
 class _Chain:
     """A scheme with draws of finitely many values, as weighted maps on a grid."""
 
     def __init__(self, grid, scheme, dynamics, y, law) -> None:
-        flat, self.unravel = ravel_pytree(y)
+        flat, self.y = ravel_pytree(y)[0], y
         self.grid, self.scheme, self.dynamics = grid, scheme, dynamics
         self.points = grid.points
         if self.points.shape[1] != flat.size:
@@ -220,16 +230,16 @@ class _Chain:
     def operator(self, t, h) -> np.ndarray:
         t, h = jnp.asarray(t, float), jnp.asarray(h, float)
         points = jnp.asarray(self.points)
-        images = np.asarray(
-            _images(self.scheme, self.dynamics, self.unravel, points, t, h, self.noise)
-        )
+        args = (self.y, points, t, h, self.noise)
+        images = np.asarray(_images(self.scheme, self.dynamics, *args))
         pairs = zip(self.weights, images, strict=True)
         return sum(w * self.grid.interpolation(x) for w, x in pairs)
 
 
 @eqx.filter_jit
-def _images(scheme, dynamics, unravel, points, t, h, noise):
+def _images(scheme, dynamics, y, points, t, h, noise):
     """Where each combination of draws sends each node, shape [q, m, d]."""
+    unravel = ravel_pytree(y)[1]  # made here: a new one would compile anew
 
     def one(z, noise):
         y = unravel(z)

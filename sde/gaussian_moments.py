@@ -58,11 +58,11 @@ def gaussian_moments(
     times = as_floats("times", times)
     if times.ndim != 1 or not times.size or np.any(np.diff([t0, *times]) < 0):
         raise BadInput(f"times increase from t0 = {t0}; got {times}.")
-    flat, unravel = ravel_pytree(y0)
+    flat = ravel_pytree(y0)[0]
     n = flat.size
 
     def field(t, z):
-        rate, slope, spread = _linearised(process, unravel, jnp.asarray(t), z[:n])
+        rate, slope, spread = _linearised(process, y0, jnp.asarray(t, z.dtype), z[:n])
         c = z[n:].reshape(n, n)
         growth = np.asarray(slope) @ c
         return np.concatenate([rate, np.ravel(growth + growth.T + np.asarray(spread))])
@@ -87,9 +87,9 @@ def gaussian_moments(
 
 
 @eqx.filter_jit
-def _linearised(process, unravel, t, z):
+def _linearised(process, y0, t, z):
     """b, ∂b/∂y and σσᵀ at (t, z)."""
-    t = t.astype(z.dtype)
+    unravel = ravel_pytree(y0)[1]
 
     def drift(z):
         return ravel_pytree(process.vector_field(t, unravel(z)))[0]

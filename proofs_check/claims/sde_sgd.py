@@ -96,7 +96,7 @@ def _functions(x):
 
 
 FLOOR = 5e-11
-"""Rounding of e^{TL} and of the powers, by the change from 97 to 129 nodes."""
+"""Rounding of e^{TL} and of the powers, by the change from 65 to 97 nodes."""
 NAMES = ("sin x", "cos x", "cos 3x")
 
 
@@ -116,7 +116,7 @@ def gradient_flow(h):
     return GradientFlow(landscape())
 
 
-def errors_on_circle(process, levels: int, nodes: int = 97):
+def errors_on_circle(process, levels: int, nodes: int = 65):
     """Steps h, and the weak errors of SGD at these, shape [levels, functions]."""
     hs = 0.05 * 0.5 ** np.arange(levels)
     errors = weak_errors(
