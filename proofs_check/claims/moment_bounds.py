@@ -40,7 +40,7 @@ def _kernel(taming: Taming, h: float, half: float, eta: float = 0.0):
     ridge = norm_power(eta, 2.0) if eta else None
     process = OverdampedLangevin(double_well(), 1.0, ridge)
     scheme, box = TamedEuler(taming), (-half, half)
-    return TransitionKernel(scheme, process, h, box=box, resolution=4)
+    return TransitionKernel(scheme, process, h, box=box, resolution=3)
 
 
 def _start() -> Gaussian:
