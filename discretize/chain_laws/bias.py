@@ -216,16 +216,24 @@ def cumulative(edges: np.ndarray, values: Vector) -> tuple[Vector, Vector]:
     return (before + until).ravel(), (behind + after).ravel()
 
 
-def box_of(score: Function) -> tuple[float, float]:
-    """The interval where log π is within `DEPTH` of its maximum."""
+def box_of(score: Function, depth: float = DEPTH) -> tuple[float, float]:
+    """The interval where log π is within `depth` of its maximum.
+
+    Args:
+        score: π'/π, a function of an array of positions.
+        depth: how far log π falls.
+
+    Raises:
+        BadInput: π does not fall off within |x| <= 1e4.
+    """
     reach = 1.0
     while reach <= _WIDEST:
-        edges = np.linspace(-reach, reach, 401)
+        edges = np.linspace(-reach, reach, 101)
         with np.errstate(all="ignore"):
             logs = cumulative(edges, np.nan_to_num(score(rule(edges).nodes)))[0]
         logs = logs - np.max(logs)
-        if max(logs[0], logs[-1]) < -DEPTH:
-            inside = rule(edges).nodes[logs > -DEPTH]
+        if max(logs[0], logs[-1]) < -depth:
+            inside = rule(edges).nodes[logs > -depth]
             step = edges[1] - edges[0]
             return float(inside[0] - step), float(inside[-1] + step)
         reach *= 2

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from discretize.chain_laws.affine import AffineStep
 from discretize.chain_laws.bias import box_of, cumulative
 from discretize.chain_laws.distances import (
     kl_divergence_1d,
@@ -28,6 +29,7 @@ Levels = Float[np.ndarray, " levels"]
 Function = Callable[[np.ndarray], Any]
 
 _LEAK = 1e-12
+_DEPTH = 45.0
 _WIDER = 1.5
 _ROUNDS = 8
 
@@ -125,7 +127,7 @@ def bias_ladder(
     score = as_function(*score_of(dynamics))
     laws, targets = [], []
     for step in h:
-        law = _law(scheme, dynamics, step, box, box_of(score), resolution)
+        law = _law(scheme, dynamics, step, box, box_of(score, _DEPTH), resolution)
         laws.append(law)
         targets.append(_density(score, law))
     return BiasLadder(as_floats("h", h), tuple(laws), tuple(targets))
@@ -135,15 +137,14 @@ def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
     if box is not None:
         kernel = TransitionKernel(scheme, dynamics, h, box=box, resolution=resolution)
         return kernel.stationary(quasi=True)
-    a, b = start
+    a, b = _reach(AffineStep(scheme, dynamics, h), start)
     for _ in range(_ROUNDS):
-        coarse = TransitionKernel(
-            scheme, dynamics, h, box=(a, b), resolution=resolution / 2
+        kernel = TransitionKernel(
+            scheme, dynamics, h, box=(a, b), resolution=resolution
         )
-        leak = coarse.escape_rate()
+        leak = kernel.escape_rate()
         if leak <= _LEAK:
-            fine = coarse.refined(2.0)
-            return fine.stationary()
+            return kernel.stationary()
         middle, half = (a + b) / 2, _WIDER * (b - a) / 2
         a, b = middle - half, middle + half
     raise BadInput(
@@ -151,6 +152,23 @@ def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
         f"a step on [{a:.3g}, {b:.3g}]): it has no stationary law, or one of heavy "
         "tails. Give a box, for the law conditioned on staying in it."
     )
+
+
+def _reach(step: AffineStep, start: tuple[float, float]) -> tuple[float, float]:
+    """A box for the chain: where the diffusion of its drift and noise has its mass.
+
+    Taming weakens the drift far out, so that the chain reaches farther than π.
+    """
+
+    def score(x):
+        mean, deviation = step.at(x)
+        return 2 * (mean - x) / deviation**2
+
+    try:
+        a, b = box_of(score, _DEPTH)
+    except BadInput:  # the loop widens the box of π, and says what it found
+        return start
+    return min(a, start[0]), max(b, start[1])
 
 
 def _density(score: Function, law: StationaryLaw) -> np.ndarray:

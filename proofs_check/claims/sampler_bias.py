@@ -137,14 +137,11 @@ class Measured:
 
 
 @cache
-def measured(name: str, levels: int = 0) -> Measured:
-    """A sampler of the double well at β = 1, with `levels` finer steps than usual."""
-    dynamics = OverdampedLangevin(double_well(), 1.0)
-    scheme = SAMPLERS[name]
+def measured(name: str, finer: bool = False) -> Measured:
+    """A sampler of the double well at β = 1, on a ladder of steps or a finer one."""
+    dynamics, scheme = OverdampedLangevin(double_well(), 1.0), SAMPLERS[name]
     constants = bias_constants(scheme, dynamics)
-    steps = WHOLE_POWERS if constants.power >= 1 else HALF_POWERS
-    ratio = steps[1] / steps[0]
-    steps = np.append(steps, steps[-1] * ratio ** np.arange(1, levels + 1))
+    steps = WHOLE_POWERS if constants.power >= 1 else HALF_POWERS / (1 + finer)
     box = BOX if "box" in name else None
     return Measured(constants, bias_ladder(scheme, dynamics, steps, box=box))
 
@@ -159,9 +156,9 @@ def regularised() -> Measured:
 
 
 def _all(ctx: Context):
-    """The names, and how many more levels than usual, for the effort."""
+    """The samplers of the effort, by name."""
     names = ctx.choose(QUICK, tuple(SAMPLERS))
-    return [(name, measured(name, ctx.choose(0, 1))) for name in names]
+    return [(name, measured(name, ctx.full)) for name in names]
 
 
 @claim(
