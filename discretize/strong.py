@@ -190,20 +190,21 @@ def strong_order(
             parts[name].append(np.stack(levels, axis=-1))
     floor = float(np.sqrt(np.mean(np.concatenate(moved)[:paths] ** 2)))
     found = {
-        name: _order(name, process, hs, np.concatenate(p)[:paths], norm, floor)
+        name: _order(name, process, t1, hs, np.concatenate(p)[:paths], norm, floor)
         for name, p in parts.items()
     }
     return found if isinstance(schemes, Mapping) else found["scheme"]
 
 
-def _order(name, process, hs, errors, norm, floor) -> StrongOrder:
+def _order(name, process, t1, hs, errors, norm, floor) -> StrongOrder:
     lost = int(np.sum(~np.all(np.isfinite(errors), axis=1)))
     if lost or not np.isfinite(floor):
         what = "the reference" if not np.isfinite(floor) else name
         raise NonFiniteState(
             f"{lost} of {len(errors)} paths of {type(process).__name__} are not finite "
-            f"under {what}: smaller steps, or a tamed scheme.",
+            f"at t = {float(t1):g} under {what}: smaller steps, or a tamed scheme.",
             model=type(process).__name__,
+            time=float(t1),
         )
     return StrongOrder(hs, errors, norm, floor)
 

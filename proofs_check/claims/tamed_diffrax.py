@@ -82,7 +82,9 @@ class _Path:
         far = np.full((2, 2), 30.0)
         starts = np.concatenate([_ulp_starts(), START[None] * (1 + MOVED), far])
         exponents = np.array([1.0] * 11 + [np.inf])
-        return ctx.compiled("ends", lambda: np.asarray(self.solve(exponents, starts)))
+        return ctx.compiled(
+            ("ends", ctx.seed), lambda: np.asarray(self.solve(exponents, starts))
+        )
 
     def scheme(self, scheme: Scheme, process) -> np.ndarray:
         """Our scheme on the same increments."""
@@ -131,7 +133,7 @@ def _euler_path(ctx: Context) -> _Path:
     def build():
         return _Path(ctx.key("path"), diffrax.Euler(), lambda y: 0.7 * jnp.eye(2))
 
-    return ctx.compiled("path", build)
+    return ctx.compiled(("path", ctx.seed), build)
 
 
 @claim(
@@ -200,7 +202,7 @@ def _milstein(ctx: Context, part: float) -> Evidence:
     def correction(y, dw):
         return 0.125 * y * (dw**2 - part * H)
 
-    path = ctx.compiled("path", build)
+    path = ctx.compiled(("path", ctx.seed), build)
     loop = path.loop(1.0, lambda y: 0.5 * y, correction)
     ours = path.scheme(Milstein(NormTaming()), ItoDiffusion(_drift, _linear))
     return _agreement(ctx, path, ours, loop)
