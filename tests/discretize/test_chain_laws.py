@@ -86,7 +86,7 @@ def test_explosion_needs_a_box_from_which_nothing_returns():
     """Killing at the noise-free threshold R = √(1 + 2/h) overestimates."""
     h, radius = 0.25, 3.0
     wide = radius + 8 * np.sqrt(2 * h)
-    kernel = TransitionKernel(Euler(), WELL, h, box=(-wide, wide))
+    kernel = TransitionKernel(Euler(), WELL, h, box=(-wide, wide), resolution=3)
     found = kernel.explosion_probability(0.0, 200)
     tight = TransitionKernel(Euler(), WELL, h, box=(-radius, radius))
     with pytest.raises(BadInput, match="comes back"):
