@@ -105,22 +105,19 @@ def compare(
     _require_arguments(objective, params, rtol)
     running: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress}
     if is_central(dynamics):
-        _refuse_clock(t1=t1, clock=clock, start=start, flow=None if flow else flow)
+        _refuse_clock(t1=t1, clock=clock, start=start, key=key, flow=not flow or None)
         running |= {"scheme": scheme, "allow_unstable": allow_unstable}
-        _refuse_key(key)
         sides = (objective, optimizer, params)
         return compare_central(*sides, steps=steps, dynamics=dynamics, **running)
     _refuse_scheme(scheme)
     x = objective.ravel(params)
     # optax steps on arrays; an equinox module's functions stay with the objective.
     params = eqx.filter(objective.params(x), eqx.is_array)
-    unstable = ""
+    own, unstable = None, ""
     if isinstance(optimizer, Pairing):
-        if dynamics is not None or clock is not None or start is not None:
-            raise BadInput("a row of the table brings its dynamics, clock and start.")
+        _refuse_own(dynamics, clock, start)
         optimizer = optimizer.in_precision(x.dtype)
-        if flow:
-            _check_memory(optimizer)
+        _check_memory(optimizer, flow)
         told = (allow_unstable, check_sharpness)
         unstable = _check_limit(objective, optimizer, x, *told)
         model = optimizer.dynamics(objective)
@@ -128,19 +125,17 @@ def compare(
         step = OptaxStep(optimizer.row.optimizer, optimizer.hyper, own.noisy)
         t0, y0 = optimizer.row.start(model, optimizer.hyper, x)
         label = repr(optimizer)
-        one = optimizer.step_sizes(1) if optimizer.schedule else optimizer.step_sizes(0)
+        one = optimizer.step_sizes(1)
     else:
         model, one = _bare(optimizer, dynamics, clock)
         step, label = OptaxStep(Fixed(optimizer), None), "optimiser"
-        own = None
         t0, y0 = 0.0, x if start is None else start
     steps = _steps(steps, t1, optimizer, one)
     hs = optimizer.step_sizes(steps) if isinstance(optimizer, Pairing) else one
     noise = _noise(own, key, steps)
     running |= {"h": hs, "steps": steps, "throw": False, "noise": noise}
     discrete = iterate(step, Training(objective), params, **running)
-    if unstable != "known" and not allow_unstable:
-        _refuse_divergence(label, discrete, hs)
+    _refuse_divergence(label, discrete, hs, unstable == "known" or allow_unstable)
     outcome = _outcome(discrete, objective, unstable)
     beside = None
     if flow and discrete.times.size > 1:
@@ -153,6 +148,11 @@ def compare(
 def _refuse_scheme(scheme) -> None:
     if scheme is not None:
         raise BadInput("scheme= is for dynamics=CentralFlow; a row brings its own.")
+
+
+def _refuse_own(*given) -> None:
+    if any(value is not None for value in given):
+        raise BadInput("a row of the table brings its dynamics, clock and start.")
 
 
 def _refuse_clock(**given) -> None:
@@ -254,8 +254,10 @@ def _check_limit(objective, pairing, x, allow, measure) -> str:
     return ""
 
 
-def _check_memory(pairing: Pairing) -> None:
+def _check_memory(pairing: Pairing, flow: bool) -> None:
     """Refuse a flow whose memory is 0, which a retention factor 0 means."""
+    if not flow:
+        return
     none = [k for k in ("b1", "b2", "decay") if pairing.hyper.get(k, 1) == 0]
     if none:
         raise BadInput(
@@ -264,8 +266,8 @@ def _check_memory(pairing: Pairing) -> None:
         )
 
 
-def _refuse_divergence(label: str, discrete: Trajectory, hs: Any) -> None:
-    if not discrete.end.startswith("diverged"):
+def _refuse_divergence(label: str, discrete: Trajectory, hs: Any, allow: bool) -> None:
+    if allow or not discrete.end.startswith("diverged"):
         return
     step = discrete.times.size
     last = hs if np.ndim(hs) == 0 else hs[step - 1]

@@ -131,11 +131,16 @@ class Comparison:
             "o",
             ms=3.5,
             color=COLOURS["vermilion"],
-            label=f"{self.label}, $f(x_k)$",
+            label=f"{self._short_label}, $f(x_k)$",
         )
         ax.set(xlabel="time $t$ (one step takes its learning rate)", ylabel="loss $f$")
         ax.legend(frameon=False)
         return ax
+
+    @property
+    def _short_label(self) -> str:
+        """The label, or the optimiser's name where that would not fit into axes."""
+        return self.label if len(self.label) < 40 else self.pairing.row.name
 
     def plot_distance(self, ax: Any = None) -> Any:
         """|x_k - x(t_k)| against time, beside the way gone from the start.
