@@ -112,7 +112,7 @@ class MinibatchNoise(GradientNoise):
     def covariance(self, x: Vector) -> Float[Array, "n n"]:
         """Σ(x), of all rows whatever the rank: for small n."""
         g = self.row_gradients(x)
-        centred = g - jnp.mean(g, axis=0)
+        centred = g - jnp.mean(g, axis=0, keepdims=True)
         return self.scale / self.rows * centred.T @ centred
 
     def captured(self, x: Vector) -> Float[Array, ""]:
@@ -133,7 +133,8 @@ class MinibatchNoise(GradientNoise):
             return jnp.minimum((draw * n).astype(int), n - 1)
         first = jnp.arange(b)
         left = n - first
-        swaps = first + jnp.minimum((draw * left).astype(int), left - 1)
+        place = (draw * left.astype(draw.dtype)).astype(int)
+        swaps = first + jnp.minimum(place, left - 1)
 
         def swap(order, pair):
             i, j = pair
@@ -151,7 +152,7 @@ class MinibatchNoise(GradientNoise):
 
     def _gram(self, x: Vector) -> Float[Array, "N N"]:
         g = self.row_gradients(x)
-        centred = g - jnp.mean(g, axis=0)
+        centred = g - jnp.mean(g, axis=0, keepdims=True)
         return centred @ centred.T
 
     def _directions(self, x: Vector) -> Float[Array, "N r"]:

@@ -37,6 +37,10 @@ def one_output(x):
     return jnp.tanh(x[0] * x[1:])
 
 
+def spread(x):
+    return 0.6 + 0.2 * jnp.cos(x)
+
+
 def switching(convention):
     centres = jnp.array([[1.0, 0.5], [-1.0, 0.25], [0.0, 2.0]])
     model = sde.SwitchingQuadratic(centres, 0.7, 1.3, convention)
@@ -98,6 +102,24 @@ EXAMPLES = {
     "underdamped, without a force": (
         sde.UnderdampedLangevin(wavy(), 1.5, 0.6, V).joint_parts()["U"],
         sde.LangevinState(X, jnp.array([0.2, -0.4])),
+    ),
+    "modified sgd": (
+        sde.StochasticModifiedEquation(
+            quadratic([1.5]), sde.FactorNoise(spread), 0.1
+        ),
+        X[:1],
+    ),
+    "noisy rmsprop": (
+        sde.RMSPropSDE(quadratic([1.5]), sde.FactorNoise(spread), 0.5, 0.8, 0.1),
+        flows.RMSPropState(X[:1], V[:1]),
+    ),
+    "noisy adam": (
+        sde.AdamSDE(quadratic([1.5]), sde.FactorNoise(spread), 0.5, 2.0, 0.8, 0.1),
+        flows.AdamState(X[:1], jnp.array([0.2]), V[:1]),
+    ),
+    "users' functions": (
+        sde.ItoDiffusion(lambda t, y: jnp.sin(t) - y**3, lambda t, y: spread(y)),
+        X[:1],
     ),
     "switching gradient": (
         sde.SwitchingGradient((wavy(), quadratic([1.0, 3.0])), 1.3),
