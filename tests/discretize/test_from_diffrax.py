@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from discretize import BAOAB, Euler, FromDiffrax, stationary_covariance
+from discretize import Euler, FromDiffrax, stationary_covariance
 from discretize.schemes.from_diffrax import coarser, levy_areas
 from flows import BadInput, Draw, iterate
 from flows.problems import double_well, quadratic
@@ -77,6 +77,7 @@ def test_a_kinetic_solver_is_stepped_as_diffeqsolve_steps_it():
     assert abs(float(other.states.position[-1, 0]) - x[0]) > 1e-6
 
 
+@pytest.mark.slow
 def test_shark_is_stepped_as_diffeqsolve_steps_it():
     model, y0 = OverdampedLangevin(double_well(), 0.25), jnp.array([1.0])
     noise = draw_noise(SHARK, model, y0, 7, STEPS)
@@ -115,17 +116,12 @@ def test_an_ensemble_has_the_gibbs_second_moment():
         return x**power * np.exp(-((x**2 - 1) ** 2))  # f/T = (x² - 1)²
 
     top, bottom = (scipy.integrate.quad(weight, -4, 4, args=(p,))[0] for p in (2, 0))
-    squares, bound = [], 0.0
-    for scheme in (QUICSORT, BAOAB):
-        run = simulate(
-            WELL, START, t1=10.0, scheme=scheme, h=H / 1.25, key=3, paths=4000
-        )
-        square = np.asarray(run.final.position[:, 0]) ** 2
-        bound = 6 * square.std() / np.sqrt(4000)
-        assert abs(square.mean() - top / bottom) < bound < 0.06
-        assert abs(square.mean() - 1.013) > bound  # the naive temperature's value
-        squares.append(square.mean())
-    assert abs(squares[0] - squares[1]) < 1.5 * bound
+    run = simulate(WELL, START, t1=10.0, scheme=QUICSORT, h=0.1, key=3, paths=4000)
+    square = np.asarray(run.final.position[:, 0]) ** 2
+    bound = 6 * square.std() / np.sqrt(4000)
+    assert abs(square.mean() - top / bottom) < bound < 0.06
+    # negative control: what u = 1, F = f would give
+    assert abs(square.mean() - 1.013) > bound
 
 
 def test_coarser_normals_are_the_areas_of_the_same_path():
