@@ -26,6 +26,7 @@ from flows.door import as_floats
 from sde.wasserstein import Distance
 
 Vector = Float[np.ndarray, " m"]
+Pieces = Float[np.ndarray, " intervals"]
 Density = Any
 """A density at the nodes, shape [m], or a function of an array of positions."""
 Quantile = Callable[[np.ndarray], Any]
@@ -33,6 +34,7 @@ Quantile = Callable[[np.ndarray], Any]
 
 _MASS = 1e-3
 _FLOOR = 1e-15
+_NOTHING = 1e-22
 _GAUSS = np.polynomial.legendre.leggauss(8)
 
 
@@ -55,7 +57,9 @@ def wasserstein_1d(nodes: Any, p: Density, q: Density, order: int = 1) -> Distan
     """
     if order not in (1, 2):
         raise BadInput(f"order is 1 or 2; got {order!r}.")
-    return _refined(_transport if order == 2 else _between_cdfs, nodes, p, q)
+    if order == 1:
+        return _refined(_between_cdfs, nodes, p, q, lambda value, width: width)
+    return _refined(_transport, nodes, p, q, lambda value, width: width**2 / value)
 
 
 def total_variation_1d(nodes: Any, p: Density, q: Density) -> Distance:
@@ -64,7 +68,7 @@ def total_variation_1d(nodes: Any, p: Density, q: Density) -> Distance:
     def half(x, p, q):
         return 0.5 * absolute_integral(x, p - q)
 
-    return _refined(half, nodes, p, q)
+    return _refined(half, nodes, p, q, lambda value, width: 1.0)
 
 
 def kl_divergence_1d(nodes: Any, p: Density, q: Density) -> Distance:
@@ -79,10 +83,12 @@ def kl_divergence_1d(nodes: Any, p: Density, q: Density) -> Distance:
         a, b = p[seen], q[seen]
         integrand = np.where(seen, 0.0, q)
         gap = (b - a) / a
-        integrand[seen] = a * (gap - np.log1p(gap))
+        near = np.abs(gap) < 0.5  # where a logarithm of a quotient would cancel
+        log = np.where(near, np.log1p(np.where(near, gap, 0.0)), np.log(b) - np.log(a))
+        integrand[seen] = a * (gap - log)
         return float(_spline(x, integrand).integrate(x[0], x[-1]))
 
-    return _refined(divergence, nodes, p, q)
+    return _refined(divergence, nodes, p, q, lambda value, width: 1 + width**2)
 
 
 def wasserstein_quantiles(
@@ -110,17 +116,21 @@ def wasserstein_quantiles(
         z = np.linspace(-8.0, 8.0, points + 1)
         weights = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
         u = ndtr(z)
-        gap = np.abs(as_floats("quantiles", first(u)) - np.asarray(second(u), float))
-        if gap.shape != z.shape or not np.all(np.isfinite(gap)):
+        a, b = (as_floats("quantiles", quantile(u)) for quantile in (first, second))
+        if any(v.shape != z.shape or not np.all(np.isfinite(v)) for v in (a, b)):
             raise BadInput("a quantile function takes u in (0, 1), elementwise.")
-        return float((weights @ gap**order) ** (1 / order))
+        return float((weights @ np.abs(a - b) ** order) ** (1 / order))
 
     value = distance(points)
     return Distance(value, abs(value - distance(points // 2)))
 
 
-def _refined(measure: Callable[..., float], nodes: Any, p: Any, q: Any) -> Distance:
-    """A distance on all nodes, and its move from every other node."""
+def _refined(measure: Any, nodes: Any, p: Any, q: Any, lever: Any) -> Distance:
+    """A distance on all nodes, and its move from every other node.
+
+    `lever` says what mass beyond the nodes may do: (distance, width of the nodes) -> a
+    distance for each unit of it.
+    """
     x = as_floats("nodes", nodes)
     if x.ndim != 1 or x.size < 24 or not np.all(np.diff(x) > 0):
         raise BadInput("nodes increase strictly, shape [m] with m >= 24.")
@@ -128,11 +138,19 @@ def _refined(measure: Callable[..., float], nodes: Any, p: Any, q: Any) -> Dista
     value = measure(x, *(_normalised(x, f) for f in (p, q)))
     coarse = x[::2]
     other = measure(coarse, *(_normalised(coarse, f[::2]) for f in (p, q)))
-    # the mass beyond the nodes, were it to go on as at the end
-    ends = (p[0] + q[0]) * (x[1] - x[0]) + (p[-1] + q[-1]) * (x[-1] - x[-2])
-    rounding = 1e-15 * (x[-1] - x[0])
-    allowance = float(ends * (x[-1] - x[0])) + rounding
-    return Distance(value, abs(value - other) + allowance)
+    width = float(x[-1] - x[0])
+    lost = sum(_beyond(x, f) + _beyond(-x[::-1], f[::-1]) for f in (p, q))
+    rounding = 1e-15 * width
+    allowance = lost * lever(max(value, rounding), width) + rounding
+    return Distance(value, abs(value - other) + float(allowance))
+
+
+def _beyond(x: Vector, density: Vector) -> float:
+    """The mass left of the nodes, were the density to fall off as it does there."""
+    if density[0] <= 0:
+        return 0.0
+    rate = np.log(max(density[1] / density[0], 1.0)) / (x[1] - x[0])
+    return float(density[0] / max(rate, 1 / (x[-1] - x[0])))
 
 
 def _density(name: str, x: Vector, given: Density) -> Vector:
@@ -157,12 +175,12 @@ def _spline(x: Vector, values: Vector) -> Any:
     return make_interp_spline(x, values, k=5)
 
 
-def _pieces(x: Vector, values: Vector) -> Vector:
+def _pieces(x: Vector, values: Vector) -> Pieces:
     """∫ of the spline over each interval between nodes, shape [m - 1]."""
     return np.diff(_spline(x, values).antiderivative()(x))
 
 
-def from_both_tails(pieces: Vector) -> Vector:
+def from_both_tails(pieces: Pieces) -> Vector:
     """∫_{-∞}^x of a function of integral 0, accumulated from the nearer end.
 
     Args:
@@ -202,31 +220,38 @@ def absolute_integral(x: Vector, values: Vector) -> float:
 
 def _transport(x: Vector, p: Vector, q: Vector) -> float:
     """W₂ by the monotone map, with the logarithms of both distribution functions."""
-    lower, upper = _log_cdfs(x, p), _log_cdfs(x, q)
-    moved = np.zeros_like(x)
-    median = int(np.searchsorted(lower[0], np.log(0.5)))
-    half = np.arange(x.size) < median
-    for side, mask in ((0, half), (1, ~half)):
-        seen = mask & (lower[side] > np.log(_FLOOR)) & (p > 0)
-        moved[seen] = _inverse(x, upper[side], lower[side][seen]) - x[seen]
-    square = float(_spline(x, moved**2 * p).integrate(x[0], x[-1]))
-    return float(np.sqrt(max(square, 0.0)))
+    start, *lower = _log_cdfs(x, p)
+    goal, *upper = _log_cdfs(x, q)
+    moved = np.zeros(start.size)
+    below = lower[0] < np.log(0.5)
+    for side, half in ((0, below), (1, ~below)):
+        seen = half & (lower[side] > np.log(_FLOOR))
+        moved[seen] = _inverse(goal, upper[side], lower[side][seen]) - start[seen]
+    first = int(np.searchsorted(x, start[0]))
+    weight = p[first : first + start.size]
+    square = _spline(start, moved**2 * weight).integrate(start[0], start[-1])
+    return float(np.sqrt(max(float(square), 0.0)))
 
 
-def _log_cdfs(x: Vector, p: Vector) -> tuple[Vector, Vector]:
-    """The logarithms of F and 1 - F at the nodes; log p is what is interpolated."""
+def _log_cdfs(x: Vector, p: Vector) -> tuple[Pieces, Pieces, Pieces]:
+    """Nodes, log F and log(1 - F) there; log p is what is interpolated.
+
+    Nodes at either end where p is nothing are left out.
+    """
     points, weights = _GAUSS
-    logs = _spline(x, np.log(np.maximum(p, 1e-290)))
+    kept = np.flatnonzero(p > _NOTHING * np.max(p))
+    x, p = x[kept[0] : kept[-1] + 1], p[kept[0] : kept[-1] + 1]
+    logs = _spline(x, np.log(np.maximum(p, _NOTHING * np.max(p))))
     middle, half = (x[1:] + x[:-1]) / 2, np.diff(x) / 2
     inside = np.exp(logs(middle[:, None] + half[:, None] * points))
     pieces = (inside @ weights) * half
     with np.errstate(divide="ignore"):
         lower = np.log(np.concatenate([[0.0], np.cumsum(pieces)]) / np.sum(pieces))
         upper = np.concatenate([np.cumsum(pieces[::-1])[::-1], [0.0]])
-        return lower, np.log(upper / np.sum(pieces))
+        return x, lower, np.log(upper / np.sum(pieces))
 
 
-def _inverse(x: Vector, logs: Vector, wanted: Vector) -> Vector:
+def _inverse(x: Vector, logs: Vector, wanted: Pieces) -> Pieces:
     """The positions where a monotone function known at the nodes has these values."""
     kept = logs > np.log(_FLOOR) - 30.0
     x, logs = x[kept], logs[kept]
