@@ -308,7 +308,7 @@ NAMES = {
 }
 
 
-def as_noise(noise: Noise | str | None) -> Noise:
+def as_noise(noise: Any) -> Noise:
     """The noise of a name in `NAMES`; None is the default, `Noise()`.
 
     Raises:
