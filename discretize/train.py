@@ -72,7 +72,7 @@ def train(
 
     loop = params, optimizer.init(params)
     (params, _), (losses, rows) = jax.lax.scan(step, loop, jnp.asarray(batches))
-    path = jnp.concatenate([start[None], rows]) if keep_path else None
+    path = None if rows is None else jnp.concatenate([start[None], rows])
     return TrainingRun(objective.params(_flat(params)), losses, path)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.dynamics import DerivedFlow, State
-from sde.diffusion import Diffusion
+from flows.dynamics import DerivedFlow, Flow, State
 
 
 class DriftFlow(DerivedFlow):
@@ -18,7 +17,7 @@ class DriftFlow(DerivedFlow):
         flow: the diffusion whose drift is taken.
     """
 
-    flow: Diffusion
+    flow: Flow
 
     def vector_field(self, t: Any, y: State) -> State:
         """The drift v(t, y)."""

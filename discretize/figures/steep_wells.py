@@ -13,8 +13,8 @@ import optax
 from discretize.figures.registry import figure
 from discretize.optimizers import theopoula, tusla
 from discretize.train import train
-from flows import Objective
 from flows.drawing import COLOURS, Numbers
+from flows.objective import LossObjective
 from flows.problems import steep_well
 
 BETA = 1e10
@@ -50,7 +50,7 @@ def uniform_samples(steps: int, seed: int) -> np.ndarray:
 
 
 def paths(
-    make: Callable[[Any], Any], rates: Any, objective: Objective, start: float = 4.0
+    make: Callable[[Any], Any], rates: Any, objective: LossObjective, start: float = 4.0
 ) -> np.ndarray:
     """θ along one step a data point, in order; shape [rates, steps + 1].
 
@@ -60,11 +60,13 @@ def paths(
         objective: `steep_well` of one sample a step.
         start: θ at the start.
     """
-    batches = jnp.arange(objective.data.rows)[:, None]
+    data: Any = objective.data
+    batches = jnp.arange(data.rows)[:, None]
 
-    def one(rate):
+    def one(rate) -> Any:
         run = train(objective, make(rate), jnp.full(1, start), batches, keep_path=True)
-        return run.path[:, 0]
+        path: Any = run.path
+        return path[:, 0]
 
     with jax.numpy_dtype_promotion("standard"):
         return np.asarray(jax.jit(jax.vmap(one))(jnp.asarray(rates)))

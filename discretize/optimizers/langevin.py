@@ -22,7 +22,7 @@ from sde.noise import as_key
 class LangevinOptimizerState(NamedTuple):
     """Steps done (int32), and the two words of the key (uint32, shape [2])."""
 
-    count: Array
+    steps: Array
     key: Array
 
 
@@ -88,15 +88,15 @@ def tamed_langevin(
         params = _where_moved(updates, params)
         theta, unravel = ravel_pytree(params)
         gradient = ravel_pytree(updates)[0].astype(theta.dtype)
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        rate = learning_rate(state.steps) if callable(learning_rate) else learning_rate
         # In the parameters' own precision: a float64 number would widen float32 ones.
         method = (taming, rate, beta, eta, r)
-        tamed, h, b, *power = jax.tree.map(
+        tamed, h, b, weight, power = jax.tree.map(
             lambda a: jnp.asarray(a, theta.dtype), method
         )
         drift = (-gradient,)
         if regularised:
-            drift += (-norm_power(*power, theta.size).gradient(theta),)
+            drift += (-norm_power(weight, power, theta.size).gradient(theta),)
         move = h * tamed(h, theta, drift)
         if not cold:
             if noise is None:
@@ -104,8 +104,8 @@ def tamed_langevin(
             else:
                 xi = _ravelled(noise, updates, params)
             move = move + jnp.sqrt(2 * h / b) * xi.astype(theta.dtype)
-        count = optax.safe_increment(state.count)
-        return unravel(move), state._replace(count=count)
+        steps = optax.safe_increment(state.steps)
+        return unravel(move), state._replace(steps=steps)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -134,16 +134,18 @@ def require_positive(name: str, value: Any, infinite: bool = False) -> None:
 
 def _words(key: Any) -> Array:
     """The words of a key; a traced whole number is one too (`inject_hyperparams`)."""
-    if jnp.issubdtype(getattr(key, "dtype", None), jnp.integer) and key.ndim == 0:
+    whole = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jnp.integer)
+    if whole and key.ndim == 0:
         low = key.astype(jnp.uint32)
-        return jnp.stack([jnp.zeros_like(low), low])
+        high = (key >> 32).astype(jnp.uint32) if key.dtype.itemsize == 8 else 0 * low
+        return jnp.stack([high, low])
     return jax.random.key_data(as_key(key))
 
 
 def _drawn(state: LangevinOptimizerState, size: int) -> Array:
     """Standard normals of the step, a function of the key and the count alone."""
     path = jnp.zeros(1, jnp.uint32)
-    return Noise().block(state.key, path, state.count, Draw("normal", (size,)))[0]
+    return Noise().block(state.key, path, state.steps, Draw("normal", (size,)))[0]
 
 
 def _where_moved(updates: Any, tree: Any) -> Any:

@@ -107,13 +107,13 @@ THEOPOULA_IS_EULER = _euler_claim(
 def _folded(hyper):
     """The regulariser inside taming and boosting, as public code has it."""
 
-    def add(updates, state, params=None):
+    def add(updates, state, params: Any = None):
         power = jnp.sum(params**2) ** hyper["r"]
         tamed = power / (1 + jnp.sqrt(hyper["learning_rate"]) * power)
         return updates + hyper["eta"] * params * tamed, state
 
     inner = theopoula(hyper["learning_rate"], hyper["eps"], hyper["beta"])
-    fold = optax.GradientTransformation(lambda p: optax.EmptyState(), add)
+    fold = optax.GradientTransformation(lambda params: optax.EmptyState(), add)
     return optax.chain(fold, inner)
 
 
@@ -182,7 +182,7 @@ UPDATES = {
     "sgld": _updates(lambda rate, eps, beta, eta: sgld(rate, beta)),
     "tula": _updates(lambda rate, eps, beta, eta: tula(rate, beta)),
     "tusla": _updates(lambda rate, eps, beta, eta: tusla(rate, beta, eta, 1)),
-    "theopoula": _updates(lambda *numbers: theopoula(*numbers, 1)),
+    "theopoula": _updates(lambda *numbers: theopoula(*numbers, r=1)),
 }
 
 
@@ -222,7 +222,7 @@ def _moved(ctx: Context, theta: float, dtype: Any) -> Evidence:
     rate, beta = (float(ctx.parameters[n]) for n in ("rate", "beta"))
     deviation = np.sqrt(2 * rate / beta)
     half_ulp = 2.0 ** (np.floor(np.log2(theta)) - 24)
-    claimed = 2 * stats.norm.sf(half_ulp / deviation)
+    claimed = 2 * float(stats.norm.sf(half_ulp / deviation))
     n = ctx.choose(2**16, 2**20)
     xi = stats.norm.ppf((np.arange(n) + 0.5) / n)
     x = jnp.full(n, theta, dtype)

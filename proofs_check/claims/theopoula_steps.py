@@ -51,11 +51,11 @@ def sign(expression: Any) -> IdentityResult:
     found = sympy.factor(sympy.together(expression))
     if found.is_nonnegative:
         return IdentityResult("proved")
-    names = sorted(found.free_symbols, key=str)
+    names: list[Any] = sorted(found.free_symbols, key=str)
     values = [sympy.Rational(*v) for v in ((1, 1000), (1, 1), (10**6, 1), (10**12, 1))]
     for point in itertools.product(values, repeat=len(names)):
-        witness = dict(zip(names, point, strict=True))
-        value = found.subs(witness)
+        witness: dict[Any, Any] = dict(zip(names, point, strict=True))
+        value: Any = found.subs(witness)
         if value.is_negative:
             number = float(value)
             return IdentityResult("refuted", witness=witness, gap=(number, number))
@@ -112,7 +112,7 @@ def _(ctx: Context) -> Evidence:
     worst = 0.0
     for rate, eps in itertools.product((1e-4, 1e-2, 1.0), (1e-8, 0.1, 10.0)):
         optimizer = theopoula(rate, eps, np.inf)
-        found = optimizer.update(g, optimizer.init(g), g)[0]
+        found: Any = optimizer.update(g, optimizer.init(g), g)[0]
         worst = max(worst, float(jnp.max(jnp.abs(found))) / rate**0.5)
     rounding = Measurement(worst, bias=10 * np.finfo(float).eps)
     return decide.upper_bound(

@@ -116,7 +116,7 @@ def test_the_key_gives_the_noise_of_a_scheme_of_that_key():
             expected = np.sqrt(2 * LR / BETA) * noise[k]
             # The draws have float32 resolution, rounded as each program is compiled.
             np.testing.assert_allclose(flat(moved), expected, rtol=2e-6)
-    assert int(state.count) == 3
+    assert int(state.steps) == 3
     other = update(sgld(LR, BETA, key=8), zero)
     assert np.min(np.abs(flat(other) - np.sqrt(2 * LR / BETA) * noise[0])) > 1e-4
 
