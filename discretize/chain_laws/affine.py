@@ -73,16 +73,17 @@ class AffineStep:
             raise BadInput(f"{name}: the step depends on time; the chain must not.")
 
 
-def _step(scheme, dynamics, h, noise, x, xi, t):
+def _step(chain, x, xi, t):
+    scheme, dynamics, h, noise = chain
     kick = jax.tree.map(lambda a: jnp.full_like(a, xi), noise)
     y = x[None]
     carry = scheme.init(dynamics, t, y)
     return scheme.step(dynamics, t, y, h, kick, carry).y[0]
 
 
-def _affine(scheme, dynamics, h, noise, x, zero):
+def _affine(chain, x, zero):
     def of_normal(xi):
-        return _step(scheme, dynamics, h, noise, x, xi, zero)
+        return _step(chain, x, xi, zero)
 
     return jax.jvp(of_normal, (zero,), (jnp.ones(()),))
 
@@ -94,10 +95,10 @@ def _probe(scheme, dynamics, h, noise, x):
 
     def one(x):
         zero = jnp.zeros(())
-        m, s = _affine(*chain, x, zero)
-        moved = jax.vmap(lambda xi: _step(*chain, x, xi, zero))(probes)
+        m, s = _affine(chain, x, zero)
+        moved = jax.vmap(lambda xi: _step(chain, x, xi, zero))(probes)
         defect = jnp.max(jnp.abs(moved - m - s * probes))
-        return m, s, defect, jnp.abs(_step(*chain, x, zero, 0.37 * h + zero) - m)
+        return m, s, defect, jnp.abs(_step(chain, x, zero, 0.37 * h + zero) - m)
 
     return jax.vmap(one)(x)
 
@@ -118,7 +119,7 @@ def exit_of(step: AffineStep, law: Law, box: tuple[float, float]) -> Any:
 def _density_of(chain, law, nodes):
     def density(y):
         def given(x):
-            m, s = _affine(*chain, x[0], jnp.zeros(()))
+            m, s = _affine(chain, x[0], jnp.zeros(()))
             pdf = jax.scipy.stats.norm.pdf((y - m) / s)
             return pdf / jnp.abs(s)
 
@@ -130,7 +131,7 @@ def _density_of(chain, law, nodes):
 @eqx.filter_jit
 def _exit_of(chain, law, box):
     def outside(x):
-        m, s = _affine(*chain, x[0], jnp.zeros(()))
+        m, s = _affine(chain, x[0], jnp.zeros(()))
         ends = (box - m) / jnp.abs(s)
         return jnp.sum(jax.scipy.stats.norm.cdf(ends * jnp.asarray([1.0, -1.0])))
 

@@ -14,7 +14,8 @@ REACH = 12.0
 """Standard deviations beyond which a Gaussian is nothing (e^{-72})."""
 _ROUGH = 1e-10
 _ROUNDS = 30
-_TO_LEGENDRE = np.linalg.inv(np.polynomial.legendre.legvander(GAUSS, POINTS - 1))
+TO_LEGENDRE = np.linalg.inv(np.polynomial.legendre.legvander(GAUSS, POINTS - 1))
+"""Values at the nodes of a panel -> coefficients in Legendre polynomials."""
 
 MeanMap = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """x -> (m(x), s(x)), the mean and the standard deviation of the next state."""
@@ -77,7 +78,7 @@ def _too_wide(step, left, right, a, b, span) -> np.ndarray:
     finite = np.nan_to_num(m, nan=np.inf, posinf=np.inf, neginf=-np.inf)
     travel = np.ptp(np.clip(finite, low, high), axis=1)
     inside = np.all((finite > low) & (finite < high), axis=1)
-    smooth = np.where(inside[:, None], finite, 0.0) @ _TO_LEGENDRE.T
+    smooth = np.where(inside[:, None], finite, 0.0) @ TO_LEGENDRE.T
     tail = np.abs(smooth[:, -2:]).max(axis=1) * width / size**2
     wide = np.maximum(width, travel) > span * size
     return wide | (inside & (tail > _ROUGH) & (width > 1e-9 * (b - a)))

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from discretize.chain_laws.panels import TO_LEGENDRE
+from sde.quadrature import GAUSS, POINTS
+
 _SOLVES = 6
 _POLISH = 40
 _ENOUGH = 1e-13
@@ -39,10 +42,23 @@ class StationaryLaw(NamedTuple):
         """∫ f p, for a function f of arrays of positions."""
         return float(self.weights @ (f(self.nodes) * self.density))
 
+    def cdf(self, x: Any) -> Any:
+        """The mass left of x, by the panels' polynomials; the shape of x."""
+        x = np.asarray(x, float)
+        half = self.weights.reshape(-1, POINTS).sum(axis=1) / 2
+        left = self.nodes[::POINTS] - half * (1 + GAUSS[0])
+        k = np.clip(np.searchsorted(left, x, side="right") - 1, 0, left.size - 1)
+        u = np.clip((x - left[k]) / half[k] - 1, -1.0, 1.0)
+        panels = self.density.reshape(-1, POINTS)
+        series = panels @ TO_LEGENDRE.T
+        whole = np.sum((self.weights * self.density).reshape(panels.shape), axis=1)
+        before = np.concatenate([[0.0], np.cumsum(whole)])
+        part = half[k] * np.sum(_integrals(u) * series[k], axis=-1)
+        return before[k] + part
+
     def probability(self, low: float, high: float = np.inf) -> float:
-        """The mass of [low, high], interpolated within the panel that an end cuts."""
-        ends = np.clip([low, high], self.nodes[0], self.nodes[-1])
-        return float(np.diff(self._cumulative(ends))[0])
+        """The mass of [low, high]."""
+        return float(np.diff(self.cdf([low, high]))[0])
 
     def __repr__(self) -> str:
         return (
@@ -50,12 +66,6 @@ class StationaryLaw(NamedTuple):
             f"{self.nodes.size} nodes, leak {self.leak:.3g} a step, residual "
             f"{self.residual:.2g}, rounding {self.rounding:.2g}>"
         )
-
-    def _cumulative(self, x: np.ndarray) -> np.ndarray:
-        from scipy.interpolate import CubicSpline
-
-        spline = CubicSpline(self.nodes, self.density).antiderivative()
-        return spline(x)
 
 
 def leading(
@@ -97,10 +107,19 @@ def leading(
     return StationaryLaw(nodes, weights, p, leak, residual, rounding, "")
 
 
+def _integrals(u: np.ndarray) -> np.ndarray:
+    """∫_{-1}^u of the Legendre polynomials of degree 0 to 15, shape [..., 16]."""
+    p = np.polynomial.legendre.legvander(u, POINTS)
+    n = np.arange(1, POINTS)
+    rest = (p[..., 2:] - p[..., :-2]) / (2 * n + 1)
+    return np.concatenate([u[..., None] + 1, rest], axis=-1)
+
+
 def _bordered(matrix, weights, shift, border) -> tuple[np.ndarray, float]:
     """Solve (K - shift) p ∝ border with ∑ w p = 1; also the system's condition."""
-    from scipy.sparse import issparse
-    from scipy.sparse.linalg import LinearOperator, onenormest
+    from scipy.sparse import issparse, linalg
+
+    sparse_algebra: Any = linalg  # its stubs do not know these signatures
 
     n = weights.size
     whole = _sparse if issparse(matrix) else _dense
@@ -108,13 +127,13 @@ def _bordered(matrix, weights, shift, border) -> tuple[np.ndarray, float]:
     last = np.zeros(n + 1)
     last[n] = 1.0
     solution = solve(last, False)
-    inverse = LinearOperator(
+    inverse = sparse_algebra.LinearOperator(
         (n + 1, n + 1),
         matvec=lambda v: solve(np.ravel(v), False),
         rmatvec=lambda v: solve(np.ravel(v), True),
         dtype=float,
     )
-    return solution[:n], norm * float(onenormest(inverse))
+    return solution[:n], norm * float(sparse_algebra.onenormest(inverse))
 
 
 def _dense(matrix, weights, shift, border):

@@ -1,6 +1,7 @@
 """The law of a chain by quadrature, against closed forms and scipy's integrals."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import integrate, stats
 from discretize import Clipping, Euler, NormTaming, Splitting, TransitionKernel
 from discretize.chain_laws import kernel as kernel_module
 from discretize.schemes import TamedEuler
-from flows import BadInput, Draw, Scheme, Step
+from flows import BadInput, Draw, PrecisionError, Scheme, Step
 from flows.problems import double_well
 from sde import Diffusion, Gaussian, OrnsteinUhlenbeck, OverdampedLangevin
 
@@ -32,7 +33,8 @@ def test_the_stationary_law_of_a_linear_chain(ou):
     assert law.leak < 1e-16
     assert law.residual < 1e-14
     expected = stats.norm(scale=np.sqrt(variance)).sf(1.0)
-    assert abs(law.probability(1.0) - expected) < 1e-5  # a cubic spline between nodes
+    assert law.probability(1.0) == pytest.approx(expected, abs=1e-12)
+    assert law.probability(-np.inf) == pytest.approx(1.0, abs=1e-13)
 
 
 def test_the_law_of_a_linear_chain_from_a_point_and_from_a_law(ou):
@@ -237,6 +239,15 @@ def test_what_the_kernel_takes(ou):
         TransitionKernel(Euler(), cold, H, box=(-10.0, 10.0))
     many = TransitionKernel(Euler(), OU, H, nodes=300, box=(-10.0, 10.0))
     assert many.nodes.size >= 300
+
+
+def test_float32_is_refused_with_the_lines_to_paste():
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(PrecisionError, match="jax_enable_x64"):
+            TransitionKernel(Euler(), OU, H, box=(-1.0, 1.0))
+    finally:
+        jax.config.update("jax_enable_x64", True)
 
 
 def test_the_exact_transition_is_a_scheme_too():
