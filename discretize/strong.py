@@ -276,7 +276,8 @@ def _walk(scheme, process, y0, brownian, marks: int, t0, h, stride, steps):
             out = scheme.step(process, t0 + k.astype(h.dtype) * h, y, h, xi, carry)
             return out.y, out.carry
 
-        return jax.vmap(single, -1, -1)(*loop[:1], xi, *loop[1:])
+        y, carry = loop
+        return jax.vmap(single, -1, -1)(y, xi, carry)
 
     def until(loop, mark):
         loop = jax.lax.fori_loop(mark * steps, (mark + 1) * steps, step, loop)

@@ -122,9 +122,7 @@ class TamedSolver(diffrax.AbstractItoSolver):
         return diffrax.MultiTerm(TamedTerm(drift, self.taming), *rest)
 
 
-def tamed_solver(
-    solver: diffrax.AbstractSolver | None = None, taming: Taming | None = None
-) -> TamedSolver:
+def tamed_solver(solver: Any = None, taming: Taming | None = None) -> TamedSolver:
     r"""A one-stage diffrax solver that tames the drift, for `diffrax.diffeqsolve`.
 
     With Euler it is the tamed Euler scheme, with ItoMilstein the tamed Milstein scheme

@@ -172,11 +172,11 @@ class Polygonal(Taming):
                 "TheoPouLa tames a drift of one part or two (gradient, regulariser); "
                 f"got {len(drift)}."
             )
-        b, s = drift[0], jnp.sqrt(h)
-        size = jnp.abs(b)
+        b, *regulariser = drift
+        s, size = jnp.sqrt(h), jnp.abs(b)
         out = b / (1 + s * size) * (1 + s / (self.eps + size))
-        if len(drift) == 2:
-            out = out + drift[1] / (1 + s * jnp.sum(y**2) ** self.r)
+        for part in regulariser:
+            out = out + part / (1 + s * jnp.sum(y**2) ** self.r)
         return out
 
 
@@ -192,8 +192,8 @@ class Clipping(Taming):
 
 def norm(b: Vector) -> Any:
     """|b|, without overflow of its square; with derivative 0 at 0."""
-    if b.shape == (1,):
-        return jnp.abs(b[0])
+    if b.size == 1:
+        return jnp.sum(jnp.abs(b))
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(b)))
     moving = largest > 0
     unit = jnp.where(moving, b, 1.0) / jnp.where(moving, largest, 1.0)

@@ -90,8 +90,8 @@ print("tamed, from a million:", np.asarray(tamed.positions)[:, 0])
 # With noise every path of Euler crosses $R$ in the end. The law of the chain is
 # propagated exactly (an integral operator on Gauss-Legendre nodes), so that there is no
 # Monte-Carlo error; a simulation stands beside it. The curve falls off a cliff: at
-# $h = 0.1$ one path in ten billion explodes. No simulation will show it, and the moments
-# of Euler diverge all the same.
+# $h = 0.1$ one path in ten billion explodes. No simulation will show it, and the
+# moments of Euler diverge all the same.
 # %%
 sizes = np.array([0.1, 0.125, 0.15625, 0.2, 0.25, 0.3125])
 horizon = 50.0

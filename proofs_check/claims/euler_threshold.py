@@ -98,8 +98,7 @@ def _bisected(ctx: Context, h: float, part: float) -> Evidence:
         )
         gone = run.end.startswith("diverged")
         low, high = (low, middle) if gone else (middle, high)
-    found = decide.enclosure(low, high)
-    found = Measurement(found.value, bias=found.bias, grade=found.grade)
+    found = Measurement(0.5 * (low + high), bias=high - low)
     return decide.equal(float(np.sqrt(1 + 2 / h)), found, delta=ctx.delta, unit="state")
 
 

@@ -34,14 +34,6 @@ SABANIS = Source(
     location="Electronic Communications in Probability 18; the exponent 1/2. That it "
     "costs half an order under additive noise is measured here",
 )
-BEYN = Source(
-    title="Stochastic C-stability and B-consistency of explicit and implicit "
-    "Euler-type schemes",
-    authors="Wolf-Jürgen Beyn, Elena Isaak and Raphael Kruse",
-    year=2016,
-    arxiv="1411.6961",
-    location="projected Euler-Maruyama; order 1 is that of additive noise",
-)
 QUICK_PATHS, FULL_PATHS = 500, 2000  # at first; a top-up takes 8 times as many
 
 

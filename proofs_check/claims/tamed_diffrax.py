@@ -65,7 +65,7 @@ class _Path:
 
     def end(self, terms, exponent, y0):
         """The end state of `diffeqsolve`."""
-        return diffrax.diffeqsolve(
+        found: Any = diffrax.diffeqsolve(
             terms,
             tamed_solver(self.solver, NormTaming(exponent)),
             0.0,
@@ -75,7 +75,8 @@ class _Path:
             stepsize_controller=diffrax.StepTo(self.times),
             max_steps=STEPS,
             throw=False,
-        ).ys[-1]
+        )
+        return found.ys[-1]
 
     def ends(self, ctx: Context) -> np.ndarray:
         """From the start, eight neighbours, a moved start; from afar, tamed or not."""

@@ -92,12 +92,14 @@ def test_the_door(change, message):
         strong_order(BROWNIAN, y0=jnp.ones(1), **{**good, **change})
 
 
+@pytest.mark.slow
 def test_an_exploding_scheme_is_named_and_the_tamed_one_is_not():
     def cubic(t, y):
         return -(y**3)
 
     process = ItoDiffusion(cubic, linear)
     ladder = {"t1": 1.0, "hs": HS, "key": 0, "paths": 4, "refine": 4}
+    ladder["reference"] = TamedEuler(NormTaming())
     tamed = TamedEuler(NormTaming())
     with pytest.raises(NonFiniteState, match="under plain"):
         both = {"tamed": tamed, "plain": Euler()}

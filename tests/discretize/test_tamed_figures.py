@@ -13,6 +13,7 @@ def closed():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_the_tamed_path_stays_where_eulers_leaves():
     _, shown = figures.tamed_paths()
     assert shown["threshold"] == pytest.approx(np.sqrt(21))

@@ -23,13 +23,12 @@ from discretize import (
     tamed_solver,
 )
 from flows import BadInput, GradientFlow
-from flows.problems import double_well, norm_power, wavy
+from flows.problems import double_well, norm_power, quadratic
 from sde import (
     ItoDiffusion,
     LangevinState,
     OverdampedLangevin,
     UnderdampedLangevin,
-    simulate,
 )
 
 
@@ -144,7 +143,7 @@ def test_a_deterministic_flow_is_tamed_too():
 
 def test_the_norm_is_over_the_whole_state():
     """On kinetic dynamics |b|² = |v|² + |∇f + γv|², and x is moved by a tamed v."""
-    process = UnderdampedLangevin(wavy(), 1.5, 0.6)
+    process = UnderdampedLangevin(quadratic([1.0, 3.0]), 1.5, 0.6)
     state = LangevinState(jnp.array([0.3, 0.8]), jnp.array([2.0, -1.0]))
     new = stepped(TamedEuler(), process, H, state, jnp.zeros(2))
     b = process.vector_field(0.0, state)
@@ -153,25 +152,13 @@ def test_the_norm_is_over_the_whole_state():
         np.testing.assert_allclose(got, old + H * rate / (1 + H * size), rtol=1e-13)
 
 
-def test_a_regulariser_is_a_part_of_the_tamed_drift():
-    process = OverdampedLangevin(wavy(), 0.0, norm_power(0.3, 2.0, 2))
-    y = jnp.asarray(Y)
-    new = stepped(TamedEuler(Polygonal(0.1, 2.0)), process, H, y, jnp.zeros(2))
-    parted = Polygonal(0.1, 2.0)(H, y, process.drift_parts(0.0, y))
-    np.testing.assert_allclose(new, Y + H * parted, rtol=1e-14)
-    merged = Polygonal(0.1, 2.0)(H, y, (process.vector_field(0.0, y),))
-    assert norm(parted - merged) > 0.1
-
-
 # -- Milstein's door -----------------------------------------------------------------
 
 
 def test_milstein_refuses_noise_that_does_not_commute():
     process = ItoDiffusion(drift, full)
     with pytest.raises(BadInput, match="does not commute"):
-        simulate(
-            process, jnp.zeros(2), t1=0.1, scheme=Milstein(), h=0.1, key=0, paths=2
-        )
+        Milstein().noise_like(process, jnp.zeros(2))
     assert Milstein().noise_like(DIAGONAL, jnp.asarray(Y)).shape == (2,)
 
 
@@ -224,17 +211,27 @@ def test_the_solver_tames_forwards_and_backwards():
     assert norm(np.asarray(untamed) - forwards) > 0.01
 
 
-def test_drift_parts_reach_the_taming_through_diffrax():
-    process = OverdampedLangevin(wavy(), 0.18, norm_power(0.3, 2.0, 2))
+def test_drift_parts_reach_the_taming_in_our_scheme_and_in_diffrax():
+    well = quadratic([1.0, 3.0])
+    process = OverdampedLangevin(well, 0.18, norm_power(0.3, 2.0, 2))
     path = diffrax.UnsafeBrownianPath(shape=(2,), key=jax.random.key(3))
     terms, taming = diffrax_terms(process, path), Polygonal(0.1, 2.0)
-    xi = np.asarray(path.evaluate(0.0, H)) / np.sqrt(H)
+    dw = np.asarray(path.evaluate(0.0, H))
     found = diffrax_step(tamed_solver(taming=taming), terms, 0.0, H, Y)
-    ours = stepped(TamedEuler(taming), process, H, jnp.asarray(Y), jnp.asarray(xi))
-    np.testing.assert_allclose(found, ours, rtol=1e-14)
-    plain = diffrax_step(diffrax.Euler(), terms, 0.0, H, Y)
-    euler = stepped(Euler(), process, H, jnp.asarray(Y), jnp.asarray(xi))
-    np.testing.assert_allclose(plain, euler, rtol=1e-14)
+    y, xi = jnp.asarray(Y), jnp.asarray(dw / np.sqrt(H))
+    ours = stepped(TamedEuler(taming), process, H, y, xi)
+    g, s = np.array([1.0, 3.0]) * Y, np.sqrt(H)
+    drift = -g / (1 + s * np.abs(g)) * (1 + s / (0.1 + np.abs(g)))
+    drift -= 0.3 * Y * (Y @ Y) ** 2 / (1 + s * (Y @ Y) ** 2)
+    expected = Y + H * drift + np.sqrt(0.36) * dw
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    np.testing.assert_allclose(ours, expected, rtol=1e-14)
+    # negative control: the parts merged before they are tamed
+    plain = diffrax.MultiTerm(
+        diffrax.ODETerm(lambda t, y, args: process.vector_field(t, y)), terms.terms[1]
+    )
+    merged = diffrax_step(tamed_solver(taming=taming), plain, 0.0, H, Y)
+    assert norm(np.asarray(merged) - expected) > 0.01
 
 
 @pytest.mark.parametrize(
