@@ -108,17 +108,19 @@ def test_the_key_gives_the_noise_of_a_scheme_of_that_key():
     noise = draw_noise(step, Training(quadratic([1.0])), arrays(PARAMS), 7, 3)
     assert noise.shape == (3, 6)
     zero = jax.tree.map(np.zeros_like, GRADS)
-    for key in (7, jax.random.key(7), jax.random.PRNGKey(7)):
-        optimizer = sgld(LR, BETA, key=key)
-        state = optimizer.init(arrays(PARAMS))
-        for k in range(3):
-            moved, state = optimizer.update(zero, state, arrays(PARAMS))
-            expected = np.sqrt(2 * LR / BETA) * noise[k]
-            # The draws have float32 resolution, rounded as each program is compiled.
-            np.testing.assert_allclose(flat(moved), expected, rtol=2e-6)
+    optimizer = sgld(LR, BETA, key=7)
+    state, one = optimizer.init(arrays(PARAMS)), jax.jit(optimizer.update)
+    for k in range(3):
+        moved, state = one(zero, state, arrays(PARAMS))
+        expected = np.sqrt(2 * LR / BETA) * noise[k]
+        # The draws have float32 resolution, rounded as each program is compiled.
+        np.testing.assert_allclose(flat(moved), expected, rtol=2e-6)
     assert int(state.steps) == 3
-    other = update(sgld(LR, BETA, key=8), zero)
-    assert np.min(np.abs(flat(other) - np.sqrt(2 * LR / BETA) * noise[0])) > 1e-4
+    for key in (jax.random.key(7), jax.random.PRNGKey(7)):
+        same = sgld(LR, BETA, key=key).init(PARAMS)
+        np.testing.assert_array_equal(same.key, state.key)
+    moved, _ = one(zero, sgld(LR, BETA, key=8).init(PARAMS), arrays(PARAMS))
+    assert np.min(np.abs(flat(moved) - np.sqrt(2 * LR / BETA) * noise[0])) > 1e-4
 
 
 def test_infinite_beta_is_without_noise():
@@ -172,7 +174,7 @@ def scanned(optimizer, params, steps=12):
 
 
 def test_optax_wrappers_leave_the_method_what_it_is():
-    """Chained, injected, masked: the same path as alone, in a scan in float32."""
+    """Chained, with injected numbers: the same path as alone, in a float32 scan."""
     params = arrays(PARAMS, jnp.float32)
     hyper = {"learning_rate": 0.05, "eps": 0.1, "beta": 50.0, "eta": 0.1, "r": 1}
     alone = scanned(theopoula(**hyper, key=5), params)
@@ -181,12 +183,14 @@ def test_optax_wrappers_leave_the_method_what_it_is():
     wrapped = {
         "chain": optax.chain(optax.clip(1e9), theopoula(**hyper, key=5)),
         "inject": optax.inject_hyperparams(theopoula)(**hyper, key=5),
-        "masked": optax.masked(theopoula(**hyper, key=5), {"w": True, "b": True}),
     }
     for optimizer in wrapped.values():
         assert relative_gap(scanned(optimizer, params), alone) < 1e-6
-    other = optax.inject_hyperparams(theopoula)(**hyper)  # key 0
-    assert relative_gap(scanned(other, params), alone) > 0.01
+    # Injected, a whole-number key reaches the optimiser as an integer array.
+    for key in (5, 2**40 + 3):
+        injected = optax.inject_hyperparams(theopoula)(**hyper, key=key).init(params)
+        words = theopoula(**hyper, key=key).init(params).key
+        np.testing.assert_array_equal(injected.inner_state.key, words)
 
 
 def test_injected_hyperparameters_can_be_changed_between_steps():
@@ -220,10 +224,10 @@ def test_keys_of_an_ensemble():
         return optimizer.update(params, optimizer.init(params), params)[0]
 
     keys = jax.random.split(jax.random.key(0), 3)
-    moved = np.asarray(jax.vmap(one)(keys, params)["w"])
+    moved = np.asarray(jax.jit(jax.vmap(one))(keys, params)["w"])
     assert len(np.unique(moved)) == 12
-    again = one(keys[1], {"w": jnp.zeros(4)})["w"]
-    np.testing.assert_array_equal(moved[1], np.asarray(again))
+    again = jax.jit(one)(keys[1], {"w": jnp.zeros(4)})["w"]
+    np.testing.assert_allclose(moved[1], np.asarray(again), rtol=2e-6)
 
 
 @pytest.mark.parametrize(
