@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from discretize import ABOBA, BAOAB, OABAO, OBABO, Splitting
 from flows import Scheme
 from flows.problems import quadratic
 from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
@@ -95,7 +96,7 @@ def kinetic_step(scheme: Scheme) -> KineticStep:
     )
 
 
-def variances_of(scheme: Scheme, step: KineticStep) -> tuple[Any, Any]:
+def variances_of(scheme: Splitting, step: KineticStep) -> tuple[Any, Any]:
     """The stationary variances of x and v that the four splittings are claimed to have.
 
     With s = 1 - h²k/(4M): BAOAB (T/k, sT/M), ABOBA (T/k, T/(sM)), OBABO (T/(sk), T/M),
@@ -105,21 +106,21 @@ def variances_of(scheme: Scheme, step: KineticStep) -> tuple[Any, Any]:
         scheme: one of the four constants of `discretize`.
         step: its traced step, for the symbols.
     """
-    import discretize
-
     s = 1 - step.h**2 * step.stiffness / (4 * step.mass)
     wide = step.temperature / step.stiffness
     fast = step.temperature / step.mass
     table = {
-        discretize.BAOAB: (wide, s * fast),
-        discretize.ABOBA: (wide, fast / s),
-        discretize.OBABO: (wide / s, fast),
-        discretize.OABAO: (s * wide, fast),
+        BAOAB.word: (wide, s * fast),
+        ABOBA.word: (wide, fast / s),
+        OBABO.word: (wide / s, fast),
+        OABAO.word: (s * wide, fast),
     }
-    return table[scheme]
+    return table[scheme.word]
 
 
-def invariance(scheme: Scheme, claimed: Scheme | None = None, factor: Any = 1) -> Any:
+def invariance(
+    scheme: Splitting, claimed: Splitting | None = None, factor: Any = 1
+) -> Any:
     """Whether one step maps the claimed centred Gaussian to itself.
 
     Args:

@@ -32,7 +32,8 @@ def temperatures(scheme: Any, model: UnderdampedLangevin, h: float) -> np.ndarra
     except BadInput:  # unstable
         return np.full(2, np.nan)
     x, v = np.diag(law.covariance)
-    k, t = float(model.objective.matrix[0]), float(model.temperature)
+    objective: Any = model.objective
+    k, t = float(objective.matrix[0]), float(model.temperature)
     return np.array([x * k, v * float(model.mass)]) / t
 
 

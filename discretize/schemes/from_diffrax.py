@@ -95,7 +95,7 @@ class FromDiffrax(Scheme):
         kinetic = isinstance(dynamics, UnderdampedLangevin)
         terms = (_kinetic_terms if kinetic else _additive_terms)(dynamics, path)
         state = tuple(y) if kinetic else y
-        start, end = jnp.zeros_like(path.area.dt), path.area.dt
+        start, end = path.t0, path.t1
         # diffrax mixes ranks and types of its own constants
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
             memory = self.solver.init(terms, start, end, state, None)
@@ -191,18 +191,13 @@ class _OneStep(diffrax.AbstractBrownianPath):
     """A Brownian path that is known over one step only."""
 
     area: Any
+    t0: Any
+    t1: Any
     levy_area: Any = eqx.field(static=True)
 
     def __init__(self, area):
         self.area, self.levy_area = area, type(area)
-
-    @property
-    def t0(self):
-        return 0.0
-
-    @property
-    def t1(self):
-        return self.area.dt
+        self.t0, self.t1 = jnp.zeros_like(area.dt), area.dt
 
     def evaluate(self, t0, t1=None, left=True, use_levy=False):
         del t0, t1, left

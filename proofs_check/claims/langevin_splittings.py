@@ -18,6 +18,7 @@ from discretize import (
     SGHMC,
     UBU,
     Euler,
+    Splitting,
     linear_step,
     stationary_covariance,
 )
@@ -78,7 +79,7 @@ def ratios(scheme: Scheme, h: float) -> tuple[float, float, float]:
 _S = r"s = 1 - \frac{h^2k}{4M}"
 
 
-def _variance_claim(name: str, scheme: Scheme, x: str, v: str) -> Claim:
+def _variance_claim(name: str, scheme: Splitting, x: str, v: str) -> Claim:
     """The claim that a splitting has these stationary variances."""
 
     @claim(
@@ -240,7 +241,7 @@ def ubu_stability(ctx: Context) -> Iterator[Evidence]:
 
     det = e^{-γh}, trace = 1 + c - hk(1 - c)/(γM), and the Jury criterion.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     for friction in (0.5, FRICTION):
         goal = 2 * friction * MASS / STIFFNESS
@@ -248,7 +249,7 @@ def ubu_stability(ctx: Context) -> Iterator[Evidence]:
         def gap(h: float, friction: float = friction, goal: float = goal) -> float:
             return h * math.tanh(friction * h / 2) - goal
 
-        limit = float(brentq(gap, 1e-3, 50.0, xtol=1e-13))
+        limit = float(root_scalar(gap, bracket=(1e-3, 50.0), xtol=1e-13).root)
         for scheme in (UBU, BUB):
             yield _limit(ctx, scheme, friction, limit)
 

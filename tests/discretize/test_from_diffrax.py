@@ -1,5 +1,7 @@
 """Solvers of diffrax as schemes: the same steps, the right temperature, areas."""
 
+from typing import Any
+
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,16 +31,10 @@ SHARK = FromDiffrax(diffrax.ShARK())
 class Table(diffrax.AbstractBrownianPath):
     """A Brownian path read from the areas of its steps of length H."""
 
-    noise: jnp.ndarray
-    levy_area: type = eqx.field(static=True)
-
-    @property
-    def t0(self):
-        return 0.0
-
-    @property
-    def t1(self):
-        return H * STEPS
+    noise: Any
+    levy_area: Any = eqx.field(static=True)
+    t0: Any = 0.0
+    t1: Any = H * STEPS
 
     def evaluate(self, t0, t1=None, left=True, use_levy=False):
         row = jnp.round(t0 / H).astype(int)
