@@ -124,9 +124,9 @@ def strong_order(
 ) -> Any:
     """Strong orders of schemes, all on the same Brownian paths, with intervals.
 
-    The fine path of B is drawn once, f(key, path, fine step, component) as `simulate`
-    draws it; every level sums its increments. Cost: paths × (t1 - t0)/min(hs) × refine
-    steps of the reference, and the noise for them.
+    The fine path of B is drawn once and every level sums its increments: the paths are
+    those of `simulate(..., h=h, grid=min(hs)/refine)` with the same key. Cost: paths ×
+    (t1 - t0)/min(hs) × refine steps of the reference, and the noise for them.
 
     Args:
         process: the diffusion.

@@ -7,7 +7,7 @@ import pytest
 from discretize import BAOAB, Euler, Milstein, NormTaming, TamedEuler, strong_order
 from discretize.order_fit import strong_slope
 from flows import BadInput, NonFiniteState
-from sde import ItoDiffusion
+from sde import ItoDiffusion, simulate
 
 SIGMA = 0.5
 PATHS = 1000
@@ -62,6 +62,18 @@ def test_orders_are_one_half_and_one(found):
     assert found["milstein"].interval[0] < 1 < found["milstein"].interval[1]
     assert found["euler"].interval[1] < found["milstein"].interval[0]
     assert "5 levels" in repr(found["euler"])
+
+
+@pytest.mark.slow
+def test_errors_are_those_of_simulated_paths_on_the_same_grid(found):
+    """`simulate(..., h=h, grid=δ)` with the same key steps the same Brownian paths."""
+    fine = HS[-1] / 32
+    same = {"t1": 1.0, "key": 7, "paths": 50, "grid": fine}
+    exact = simulate(BROWNIAN, jnp.ones(1), scheme=Milstein(), h=fine, **same).final
+    for j, h in enumerate(HS[:2]):
+        run = simulate(BROWNIAN, jnp.ones(1), scheme=Euler(), h=h, **same).final
+        errors = np.abs(np.asarray(run - exact))[:, 0]
+        np.testing.assert_allclose(found["euler"].errors[:50, j], errors, atol=1e-12)
 
 
 def test_the_standard_error_sees_that_levels_share_their_paths():
