@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +99,7 @@ class BiasLadder:
 def bias_ladder(
     scheme: Scheme,
     dynamics: Diffusion,
-    h: Sequence[float],
+    h: Any,
     *,
     box: tuple[float, float] | None = None,
     resolution: float = 6.0,
@@ -124,13 +124,16 @@ def bias_ladder(
     Raises:
         BadInput: no stationary law of the chain and no box, or of the dynamics.
     """
+    steps = as_floats("h", h)
+    if steps.ndim != 1 or not steps.size:
+        raise BadInput(f"h holds the steps, shape [levels]; got shape {steps.shape}.")
     score = as_function(*score_of(dynamics))
     laws, targets = [], []
-    for step in h:
+    for step in steps:
         law = _law(scheme, dynamics, step, box, box_of(score, _DEPTH), resolution)
         laws.append(law)
         targets.append(_density(score, law))
-    return BiasLadder(as_floats("h", h), tuple(laws), tuple(targets))
+    return BiasLadder(steps, tuple(laws), tuple(targets))
 
 
 def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
