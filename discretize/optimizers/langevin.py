@@ -11,7 +11,15 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from discretize.taming import NormTaming, Taming, Untamed
+from discretize.taming import (
+    NormTaming,
+    Polygonal,
+    StateTaming,
+    Taming,
+    Untamed,
+    norm,
+    tamed_power,
+)
 from flows import BadInput, Draw
 from flows.problems import norm_power
 from flows.types import is_traced
@@ -94,10 +102,10 @@ def tamed_langevin(
         tamed, h, b, weight, power = jax.tree.map(
             lambda a: jnp.asarray(a, theta.dtype), method
         )
-        drift = (-gradient,)
         if regularised:
-            drift += (-norm_power(weight, power, theta.size).gradient(theta),)
-        move = h * tamed(h, theta, drift)
+            move = h * _with_regulariser(tamed, h, theta, -gradient, weight, power)
+        else:
+            move = h * tamed(h, theta, (-gradient,))
         if not cold:
             if noise is None:
                 xi = _drawn(state, theta.size)
@@ -108,6 +116,20 @@ def tamed_langevin(
         return unravel(move), state._replace(steps=steps)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _with_regulariser(taming, h, theta, drift, eta, r) -> Array:
+    """The tamed drift of gradient and regulariser, for every finite θ.
+
+    Where |θ|^{2r} overflows, its quotient with the taming's factor does not.
+    """
+    part = -norm_power(eta, r, theta.size).gradient(theta)
+    tamed = taming(h, theta, (drift, part))
+    if not isinstance(taming, Polygonal | StateTaming):
+        return tamed
+    quotient = tamed_power(theta, taming.r, h) * norm(theta) ** (2 * (r - taming.r))
+    far = taming(h, theta, (drift,)) - eta * quotient
+    return jnp.where(jnp.all(jnp.isfinite(part)), tamed, far)
 
 
 def _is_number(value: Any) -> bool:

@@ -142,6 +142,18 @@ def test_steps_are_bounded_for_the_largest_gradients(dtype):
     np.testing.assert_allclose(np.linalg.norm(moved), 1.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [theopoula, tusla], ids=lambda f: f.__name__)
+def test_a_regulariser_that_overflows_is_tamed_all_the_same(make):
+    """η θ|θ|²⁸/(1 + √λ|θ|²⁸) → η θ/√λ, where |θ|²⁹ leaves float32 (at |θ| = 50)."""
+    x = {"a": jnp.asarray([30.0, -40.0], jnp.float32)}
+    zero = jax.tree.map(jnp.zeros_like, x)
+    optimizer = make(LR, beta=np.inf, eta=ETA, r=14)
+    moved = optimizer.update(zero, optimizer.init(x), x)[0]["a"]
+    assert moved.dtype == jnp.float32
+    np.testing.assert_allclose(moved, -np.sqrt(LR) * ETA * x["a"], rtol=1e-6)
+    assert 50.0**29 > np.finfo(np.float32).max
+
+
 def test_a_schedule_is_taken_at_its_step():
     rates = optax.linear_schedule(0.1, 0.02, 4)
     scheduled = theopoula(rates, EPS_, BETA, ETA, R)

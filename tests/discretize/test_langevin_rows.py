@@ -117,6 +117,7 @@ def test_on_other_noise_it_is_not(net, noisy_run):
     assert 0.05 < gap < 6 * np.sqrt(2 * 0.05 * 60 / 100)
 
 
+@SLOW
 def test_the_flow_beside_is_the_drift_alone():
     hot, cold = (TULA(learning_rate=0.05, beta=b) for b in (10.0, np.inf))
     run = compare(wavy(), hot, START, steps=20, key=1)
