@@ -17,7 +17,7 @@ from flows.objective import Objective
 from sde.diffusion import Diffusion
 from sde.kinetic import UnderdampedLangevin
 from sde.langevin import OverdampedLangevin
-from sde.noise import uniforms
+from sde.noise import as_key, uniforms
 from sde.quadrature import Panels, nodes_between, rule
 from sde.sublevel import Sublevel, sublevel
 
@@ -148,8 +148,8 @@ class GibbsLaw:
             size: number of draws.
         """
         require_whole("size", size)
-        key = jax.random.key(key) if isinstance(key, int) else key
-        return self.quantile(np.asarray(uniforms(key, size), float))
+        draws = uniforms(as_key(key), size)
+        return self.quantile(np.asarray(draws, float))
 
     def _scalar(self, x):
         if self.size > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -45,18 +46,15 @@ class AffineStep:
         Raises:
             BadInput: the step is not affine in its normal, or depends on time.
         """
-        x = np.asarray(x, float)
-        flat, h = np.ravel(x), jnp.asarray(self.h)
-        means, deviations = np.empty_like(flat), np.empty_like(flat)
-        for start in range(0, flat.size, _BLOCK):
-            part = flat[start : start + _BLOCK]
-            filled = np.concatenate([part, np.full(_BLOCK - part.size, part[-1])])
-            out = _probe(self.scheme, self.dynamics, h, self.noise, jnp.asarray(filled))
-            m, s, defect, drift = (np.asarray(a)[: part.size] for a in out)
-            self._require_affine(part, m, s, defect, drift)
-            means[start : start + _BLOCK] = m
-            deviations[start : start + _BLOCK] = np.abs(s)
-        return means.reshape(x.shape), deviations.reshape(x.shape)
+        x, h = np.asarray(x, float), jnp.asarray(self.h)
+        out = [np.empty(x.size) for _ in range(2)]
+        for place, filled in _blocks(np.ravel(x)):
+            found = _probe((self.scheme, self.dynamics, h, self.noise), filled)
+            size = place.stop - place.start
+            m, s, defect, drift = (np.asarray(a)[:size] for a in found)
+            self._require_affine(np.ravel(x)[place], m, s, defect, drift)
+            out[0][place], out[1][place] = m, np.abs(s)
+        return out[0].reshape(x.shape), out[1].reshape(x.shape)
 
     def _require_affine(self, x, m, s, defect, drift) -> None:
         scale = _TOLERANCE * (np.abs(x) + np.abs(m) + np.abs(s))
@@ -71,6 +69,14 @@ class AffineStep:
             )
         if np.any(np.isfinite(m) & (drift > scale)):
             raise BadInput(f"{name}: the step depends on time; the chain must not.")
+
+
+def _blocks(x: np.ndarray) -> Iterator[tuple[slice, Any]]:
+    """Places and contents of blocks of one size, the last filled up."""
+    for start in range(0, x.size, _BLOCK):
+        part = x[start : start + _BLOCK]
+        filled = np.concatenate([part, np.full(_BLOCK - part.size, part[-1])])
+        yield slice(start, start + part.size), jnp.asarray(filled)
 
 
 def _step(chain, x, xi, t):
@@ -89,9 +95,9 @@ def _affine(chain, x, zero):
 
 
 @eqx.filter_jit
-def _probe(scheme, dynamics, h, noise, x):
+def _probe(chain, x):
     """m, s, the distance from an affine map, and the change with time: shapes of x."""
-    chain, probes = (scheme, dynamics, h, noise), jnp.asarray(_PROBES)
+    probes, h = jnp.asarray(_PROBES), chain[2]
 
     def one(x):
         zero = jnp.zeros(())
@@ -103,10 +109,14 @@ def _probe(scheme, dynamics, h, noise, x):
     return jax.vmap(one)(x)
 
 
-def density_of(step: AffineStep, law: Law, nodes: np.ndarray) -> Any:
+def density_of(step: AffineStep, law: Law, nodes: np.ndarray) -> np.ndarray:
     """The density at the nodes one step after a law of states, shape [m]."""
     chain = (step.scheme, step.dynamics, jnp.asarray(step.h), step.noise)
-    return _density_of(chain, law, jnp.asarray(nodes))
+    out = np.empty(nodes.size)
+    for place, filled in _blocks(nodes):
+        found = np.asarray(_density_of(chain, law, filled))
+        out[place] = found[: place.stop - place.start]
+    return out
 
 
 def exit_of(step: AffineStep, law: Law, box: tuple[float, float]) -> Any:

@@ -18,7 +18,7 @@ from flows.errors import require_float64
 from sde import Law
 
 Function = Callable[[np.ndarray], Any]
-Start = float | np.ndarray | Law
+Start = Any
 """A point, a density at the nodes (shape [m]), or a law of states of shape [1]."""
 
 DENSE = 4000
@@ -50,7 +50,7 @@ class TransitionKernel:
         h: step size (time).
         nodes: at least this many nodes; None for six a standard deviation of a step
             (fewer standard deviations a panel where m is steep).
-        box: (a, b), the interval.
+        box: (a, b), the interval; it has to be given.
         resolution: nodes a standard deviation.
 
     Attributes:
@@ -72,7 +72,7 @@ class TransitionKernel:
         dynamics: Dynamics,
         h: Any,
         nodes: int | None = None,
-        box: Sequence[float] = (-1.0, 1.0),
+        box: Sequence[float] | None = None,
         *,
         resolution: float = _RESOLUTION,
     ) -> None:
@@ -143,7 +143,7 @@ class TransitionKernel:
     def density_after(self, start: Start) -> np.ndarray:
         """The density at the nodes one step after a start, shape [m]."""
         if isinstance(start, Law):
-            return np.asarray(density_of(self.step, start, self.nodes))
+            return density_of(self.step, start, self.nodes)
         start = as_floats("the start", start)
         if start.ndim == 0:
             self._require_inside(float(start))
@@ -335,7 +335,9 @@ def _gaussian(y: Any, m: Any, s: Any) -> Any:
     return np.nan_to_num(value, nan=0.0)  # a mean that overflowed to nan is far away
 
 
-def _interval(box: Sequence[float]) -> tuple[float, float]:
+def _interval(box: Sequence[float] | None) -> tuple[float, float]:
+    if box is None:
+        raise BadInput("name the interval of the kernel: box=(a, b).")
     ends = as_floats("box", box)
     if ends.shape != (2,) or not np.all(np.isfinite(ends)) or ends[0] >= ends[1]:
         raise BadInput(f"the box is an interval (a, b) with a < b; got {box!r}.")

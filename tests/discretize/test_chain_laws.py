@@ -234,6 +234,8 @@ def test_what_the_kernel_takes(ou):
         ou.propagate(11.0, 1)
     with pytest.raises(BadInput, match="a < b"):
         TransitionKernel(Euler(), OU, H, box=(1.0, -1.0))
+    with pytest.raises(BadInput, match="name the interval"):
+        TransitionKernel(Euler(), OU, H)
     with pytest.raises(BadInput, match="more than"):
         cold = eqx.tree_at(lambda m: m.diffusion, OU, jnp.asarray(1e-12))
         TransitionKernel(Euler(), cold, H, box=(-10.0, 10.0))
