@@ -13,6 +13,8 @@ CASES = (
     "loops",
     "imports",
     "ensembles",
+    "ensembles_diffrax",
+    "ensembles_memory",
     "tracing",
     "complementarity",
     "central_flow",

@@ -149,7 +149,7 @@ def test_results_are_written_of_whole_runs_only():
         run.main(["--write", "--case", "loops"])
 
 
-LONG = "central_flow", "gradient_flow"  # to compile
+LONG = "central_flow", "gradient_flow", "ensembles_diffrax", "ensembles_memory"
 
 
 @pytest.mark.parametrize(
