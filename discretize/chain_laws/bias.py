@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from discretize.chain_laws.distances import root_between
 from discretize.chain_laws.panels import POINTS, rule
 from discretize.chain_laws.tilt import (
     EffectivePotential,
@@ -145,14 +146,22 @@ def constants_of(
         for panels in (_PANELS, _PANELS // 2)
     )
     (values, law), (others, _) = fine, coarse
+    w1, w2, total_variation, kl = (
+        Distance(v, abs(v - w) + 1e-13 * abs(v))
+        for v, w in zip(values, others, strict=True)
+    )
+    nodes, weights, density, potential = law
     return BiasConstants(
         effective.power,
-        *(
-            Distance(v, abs(v - w) + 1e-13 * abs(v))
-            for v, w in zip(values, others, strict=True)
-        ),
+        w1,
+        w2,
+        total_variation,
+        kl,
         effective,
-        *law,
+        nodes,
+        weights,
+        density,
+        potential,
         temperature,
     )
 
@@ -254,13 +263,8 @@ def _edges(a: float, b: float, kinks: list[Function], panels: int) -> np.ndarray
 
 
 def _roots(function: Function, grid: Vector, values: Vector) -> list[float]:
-    from scipy.optimize import brentq
-
-    def scalar(x):
-        return float(function(np.asarray(x)))
-
     turns = np.flatnonzero(values[1:] * values[:-1] < 0)
-    return [brentq(scalar, grid[i], grid[i + 1], xtol=1e-15) for i in turns]
+    return [root_between(function, grid[i], grid[i + 1]) for i in turns]
 
 
 def _crossings(nodes: Vector, values: Vector, density: Vector) -> list[float]:

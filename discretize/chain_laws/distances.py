@@ -207,15 +207,21 @@ def absolute_integral(x: Vector, values: Vector) -> float:
         x: nodes, shape [m].
         values: f, shape [m].
     """
-    from scipy.optimize import brentq
-
     spline = _spline(x, values)
     size = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
     real = size > 1e-13 * np.max(np.abs(values))
     turns = np.flatnonzero((values[1:] * values[:-1] < 0) & real)
-    roots = [brentq(spline, x[i], x[i + 1]) for i in turns]
+    roots = [root_between(spline, x[i], x[i + 1]) for i in turns]
     ends = np.concatenate([[x[0]], roots, [x[-1]]])
     return float(np.sum(np.abs(np.diff(spline.antiderivative()(ends)))))
+
+
+def root_between(f: Callable[[Any], Any], a: Any, b: Any) -> float:
+    """The root of f, of opposite signs at a and b, to rounding."""
+    from scipy.optimize import brentq
+
+    found: Any = brentq(lambda x: float(f(np.asarray(x))), a, b, xtol=1e-15)
+    return float(found)
 
 
 def _transport(x: Vector, p: Vector, q: Vector) -> float:

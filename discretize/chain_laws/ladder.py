@@ -141,6 +141,7 @@ def _law(scheme, dynamics, h, box, start, resolution) -> StationaryLaw:
         kernel = TransitionKernel(scheme, dynamics, h, box=box, resolution=resolution)
         return kernel.stationary(quasi=True)
     a, b = _reach(AffineStep(scheme, dynamics, h), start)
+    leak = 1.0
     for _ in range(_ROUNDS):
         kernel = TransitionKernel(
             scheme, dynamics, h, box=(a, b), resolution=resolution

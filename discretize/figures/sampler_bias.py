@@ -15,10 +15,15 @@ from flows.problems import double_well
 from sde import OverdampedLangevin
 
 SAMPLERS = {
-    "theopoula": (Polygonal(0.1), "TheoPouLa, ε = 0.1", COLOURS["vermilion"], "o"),
-    "tusla": (StateTaming(1.0), "TUSLA, r = 1", COLOURS["orange"], "s"),
-    "mtula": (StateRootTaming(2.0), "mTULA, r = 2", COLOURS["green"], "^"),
-    "tula": (NormTaming(), "TULA", COLOURS["blue"], "D"),
+    "theopoula": (
+        lambda: Polygonal(0.1),
+        "TheoPouLa, ε = 0.1",
+        COLOURS["vermilion"],
+        "o",
+    ),
+    "tusla": (lambda: StateTaming(1.0), "TUSLA, r = 1", COLOURS["orange"], "s"),
+    "mtula": (lambda: StateRootTaming(2.0), "mTULA, r = 2", COLOURS["green"], "^"),
+    "tula": (NormTaming, "TULA", COLOURS["blue"], "D"),
 }
 SHOWN = {"tula": "TULA: bias ∝ λ", "theopoula": "TheoPouLa: bias ∝ √λ"}
 
@@ -52,8 +57,9 @@ def stationary_bias(
     numbers: dict[str, Any] = {"steps": steps}
     laws = {}
     for name, (taming, label, colour, marker) in SAMPLERS.items():
-        constants = bias_constants(TamedEuler(taming), dynamics)
-        ladder = bias_ladder(TamedEuler(taming), dynamics, steps)
+        scheme = TamedEuler(taming())
+        constants = bias_constants(scheme, dynamics)
+        ladder = bias_ladder(scheme, dynamics, steps)
         w1, power = ladder.wasserstein(1)[0], float(constants.power)
         predicted = constants.w1.value * steps**power
         axes[2].loglog(steps, predicted, color=colour, linewidth=1.2)

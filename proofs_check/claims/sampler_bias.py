@@ -7,6 +7,7 @@ that share nothing but the step itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -56,16 +57,16 @@ MEASURED = Source(
     location="powers and constants predicted by `langevin.effective-potential`",
 )
 
-SAMPLERS: dict[str, Scheme] = {
-    "ULA in a box": Euler(),
-    "TULA": TamedEuler(NormTaming()),
-    "mTULA, r = 2": TamedEuler(StateRootTaming(2.0)),
-    "projected drift": ProjectedEulerMaruyama(),
-    "TUSLA, r = 1": TamedEuler(StateTaming(1.0)),
-    "TheoPouLa, ε = 1": TamedEuler(Polygonal(1.0)),
-    "TheoPouLa, ε = 0.1": TamedEuler(Polygonal(0.1)),
-    "TheoPouLa, ε = 0.01": TamedEuler(Polygonal(0.01)),
-    "TheoPouLa without boosting": TamedEuler(CoordinateTaming(0.5)),
+SAMPLERS: dict[str, Callable[[], Scheme]] = {
+    "ULA in a box": Euler,
+    "TULA": lambda: TamedEuler(NormTaming()),
+    "mTULA, r = 2": lambda: TamedEuler(StateRootTaming(2.0)),
+    "projected drift": ProjectedEulerMaruyama,
+    "TUSLA, r = 1": lambda: TamedEuler(StateTaming(1.0)),
+    "TheoPouLa, ε = 1": lambda: TamedEuler(Polygonal(1.0)),
+    "TheoPouLa, ε = 0.1": lambda: TamedEuler(Polygonal(0.1)),
+    "TheoPouLa, ε = 0.01": lambda: TamedEuler(Polygonal(0.01)),
+    "TheoPouLa without boosting": lambda: TamedEuler(CoordinateTaming(0.5)),
 }
 QUICK = ("TULA", "mTULA, r = 2", "TUSLA, r = 1", "TheoPouLa, ε = 0.1")
 BOX = (-4.0, 4.0)
@@ -139,7 +140,7 @@ class Measured:
 @cache
 def measured(name: str, finer: bool = False) -> Measured:
     """A sampler of the double well at β = 1, on a ladder of steps or a finer one."""
-    dynamics, scheme = OverdampedLangevin(double_well(), 1.0), SAMPLERS[name]
+    dynamics, scheme = OverdampedLangevin(double_well(), 1.0), SAMPLERS[name]()
     constants = bias_constants(scheme, dynamics)
     steps = WHOLE_POWERS if constants.power >= 1 else HALF_POWERS / (1 + finer)
     box = BOX if "box" in name else None
@@ -150,7 +151,7 @@ def measured(name: str, finer: bool = False) -> Measured:
 def regularised() -> Measured:
     """TUSLA with η = 1, r = 1: the drift -η x³ is part of what the chain samples."""
     dynamics = OverdampedLangevin(double_well(), 1.0, norm_power(1.0, 1.0))
-    scheme = SAMPLERS["TUSLA, r = 1"]
+    scheme = SAMPLERS["TUSLA, r = 1"]()
     ladder = bias_ladder(scheme, dynamics, HALF_POWERS / 2)
     return Measured(bias_constants(scheme, dynamics), ladder)
 
