@@ -104,6 +104,8 @@ class StrongOrder:
         ax = axes(ax)
         style = {"marker": "o", "label": f"slope {self.slope:.2f}"} | style
         ax.loglog(self.h, self.rms, **style)
+        ax.set_xscale("log", base=2)
+        ax.minorticks_off()
         ax.set(xlabel="step $h$", ylabel="root mean square error")
         return ax
 

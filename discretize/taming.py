@@ -167,12 +167,12 @@ class Polygonal(Taming):
 
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """The tamed and boosted gradient part, and the tamed regulariser."""
-        if len(drift) > 2:
+        if len(drift) not in (1, 2):
             raise BadInput(
                 "TheoPouLa tames a drift of one part or two (gradient, regulariser); "
                 f"got {len(drift)}."
             )
-        b, *regulariser = drift
+        b, regulariser = drift[0], drift[1:]
         s, size = jnp.sqrt(h), jnp.abs(b)
         out = b / (1 + s * size) * (1 + s / (self.eps + size))
         for part in regulariser:

@@ -153,7 +153,8 @@ for name, found in strong_order(additive, schemes, jnp.array([2.0]), **ladder).i
 
 # %% [markdown]
 # Multiplicative noise $X\,dB$: all of these have order 1/2, and Milstein's correction
-# brings 1 back.
+# brings 1 back. (From $h = 1/16$ on, the slope of tamed Euler would read 0.66: those
+# steps are not small enough.)
 
 
 # %%
@@ -167,10 +168,12 @@ def sigma(t, y):
 
 multiplicative = ItoDiffusion(drift, sigma)
 schemes = {"tamed Euler": TamedEuler(), "tamed Milstein": Milstein(NormTaming())}
+ladder["hs"] = 0.5 ** np.arange(6, 11)
 found = strong_order(multiplicative, schemes, jnp.ones(1), norm="sup", **ladder)
 fig, ax = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 for name, one in found.items():
     one.plot(ax, label=f"{name}: slope {one.slope:.2f}")
+    print(f"{name:>15}: {one}")
 ax.legend(frameon=False)
 
 # %% [markdown]
