@@ -43,7 +43,7 @@ def all_paths(step, y, law, steps):
 
 
 def test_sgd_on_the_circle_against_all_of_its_paths():
-    """2^10 paths by hand; the errors' ladder as published for another program."""
+    """2^10 paths by hand."""
     h = 0.1
 
     def step(x, z):
@@ -63,6 +63,7 @@ def test_sgd_on_the_circle_against_all_of_its_paths():
     assert abs(found - biased) > 1e-7
 
 
+@pytest.mark.slow
 def test_weak_errors_halve_twice_with_the_second_equation():
     errors = discretize.weak_errors(
         SGD,
@@ -78,7 +79,7 @@ def test_weak_errors_halve_twice_with_the_second_equation():
 
 
 def test_drift_and_noise_on_the_circle_against_the_closed_form():
-    """b and s constant: E sin X(t) = e^{-s²t/2} sin(x + bt), even and odd nodes."""
+    """b and s constant: E sin kX(t) = e^{-k²s²t/2} sin k(x + bt)."""
     model = sde.ItoDiffusion(
         lambda t, y: jnp.full_like(y, 0.7), lambda t, y: jnp.asarray(0.9)
     )
@@ -93,7 +94,7 @@ def test_drift_and_noise_on_the_circle_against_the_closed_form():
 
 
 def test_the_leading_error_of_euler_on_a_rotation():
-    """Euler with drift b alone shifts exactly; with noise s² its defect is known.
+    """Constant coefficients: the defect is that of the noise's fourth moment.
 
     One step of Euler-Maruyama with normal noise and constant coefficients is exact, so
     the defect of two-valued noise is the fourth cumulant's: R = -2 s⁴/24 ∂⁴ at h².
@@ -121,7 +122,7 @@ def test_the_leading_error_of_euler_on_a_rotation():
     )
     scaled = errors / [0.02, 0.01]
     assert 2 * scaled[1] - scaled[0] == pytest.approx(predicted, rel=1e-3)
-    three = discretize.weak_errors(
+    exact = discretize.weak_errors(
         discretize.Euler(),
         model,
         lambda h: model,
@@ -132,7 +133,7 @@ def test_the_leading_error_of_euler_on_a_rotation():
         law=discretize.normal_law(8),
         grid=grid,
     )
-    assert abs(three[0]) < 1e-12
+    assert abs(exact[0]) < 1e-12
 
 
 def test_rmsprop_in_a_box_against_all_of_its_paths():

@@ -86,6 +86,7 @@ def test_moments_of_geometric_brownian_motion_from_users_functions():
     assert system.matrix[0, 1] == 0
 
 
+@pytest.mark.slow
 def test_its_adjoint_keeps_a_gaussian():
     """dX = -X dt + √2 dB keeps N(0, 1), and not N(0, 2)."""
     model = sde.ItoDiffusion(lambda t, y: -y, lambda t, y: jnp.sqrt(2.0))
