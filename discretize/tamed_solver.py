@@ -139,12 +139,6 @@ def tamed_solver(solver: Any = None, taming: Taming | None = None) -> TamedSolve
 
     Raises:
         BadInput: another solver, or a taming that is none.
-
-    Example:
-        >>> import diffrax
-        >>> tamed_solver(diffrax.Heun())
-        Traceback (most recent call last):
-        flows.errors.BadInput: ...
     """
     solver = diffrax.Euler() if solver is None else solver
     taming = NormTaming() if taming is None else taming
