@@ -68,7 +68,8 @@ SAMPLERS: dict[str, Callable[[], Scheme]] = {
     "TheoPouLa, ε = 0.01": lambda: TamedEuler(Polygonal(0.01)),
     "TheoPouLa without boosting": lambda: TamedEuler(CoordinateTaming(0.5)),
 }
-QUICK = ("TULA", "mTULA, r = 2", "TUSLA, r = 1", "TheoPouLa, ε = 0.1")
+QUICK = ("TULA", "mTULA, r = 2", "TheoPouLa, ε = 0.1")
+"""TUSLA is in the quick run of `langevin.regularised-target`."""
 BOX = (-4.0, 4.0)
 """Holds all but 1e-36 of the law; the unadjusted chain, conditioned on staying in it,
 leaves it less than once in 1e20 steps at the steps below."""
@@ -281,7 +282,9 @@ def _at_least(name: str, p: int, rate: float, ctx: Context) -> Evidence:
     if sharp.interval is None:
         return sharp
     low, high = sharp.interval
-    measurement = decide.Measurement((low + high) / 2, bias=(high - low) / 2)
+    measurement = decide.Measurement(
+        (low + high) / 2, bias=(high - low) / 2, obstacle=sharp.obstacle
+    )
     return decide.lower_bound(
         rate,
         measurement,
@@ -293,9 +296,9 @@ def _at_least(name: str, p: int, rate: float, ctx: Context) -> Evidence:
     )
 
 
-@mtula_rates.control("TUSLA's law held against the rate 1 in W₁", expected=0.5)
+@mtula_rates.control("TheoPouLa's law held against the rate 1 in W₁", expected=0.5)
 def _(ctx: Context) -> Evidence:
-    return _at_least("TUSLA, r = 1", 1, 1.0, ctx)
+    return _at_least("TheoPouLa, ε = 0.1", 1, 1.0, ctx)
 
 
 @claim(
