@@ -232,8 +232,10 @@ class _Chain:
         points = jnp.asarray(self.points)
         args = (self.y, points, t, h, self.noise)
         images = np.asarray(_images(self.scheme, self.dynamics, *args))
-        pairs = zip(self.weights, images, strict=True)
-        return sum(w * self.grid.interpolation(x) for w, x in pairs)
+        total = np.zeros((len(points), len(points)))
+        for weight, x in zip(self.weights, images, strict=True):
+            total += weight * self.grid.interpolation(x)
+        return total
 
 
 @eqx.filter_jit

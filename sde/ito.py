@@ -86,13 +86,13 @@ class ItoDiffusion(Diffusion):
         t = jnp.zeros((), jax.tree.leaves(y)[0].dtype)
         _require_like("drift(t, y)", eqx.filter_eval_shape(self.drift, t, y), y)
         if self.noise_function is not None:
-            m = int(self.brownian_motions)
+            m = self.brownian_motions or 0
             dw = jnp.zeros(m, t.dtype)
             out = eqx.filter_eval_shape(self.noise_function, t, y, dw)
             _require_like("noise_function(t, y, dw)", out, y)
             _require_linear(self.noise_function, t, y, m)
             return m
-        sigma = eqx.filter_eval_shape(self.diffusion, t, y)
+        sigma = eqx.filter_eval_shape(self._sigma, t, y)
         n = sum(int(np.prod(a.shape)) for a in jax.tree.leaves(y))
         if _is_diagonal(sigma, y):
             return n
@@ -105,11 +105,15 @@ class ItoDiffusion(Diffusion):
         """σ(t, y) dw."""
         if self.noise_function is not None:
             return self.noise_function(t, y, dw)
-        sigma = self.diffusion(t, y)
+        sigma = self._sigma(t, y)
         flat, unravel = ravel_pytree(y)
         if _is_diagonal(sigma, y):
             sigma = ravel_pytree(sigma)[0]
         return unravel(apply_factor(sigma, dw).astype(flat.dtype))
+
+    def _sigma(self, t: Any, y: State) -> Any:
+        assert self.diffusion is not None  # the door saw to it
+        return self.diffusion(t, y)
 
 
 def _is_diagonal(sigma: Any, y: State) -> bool:

@@ -156,4 +156,4 @@ class MinibatchNoise(GradientNoise):
         return centred @ centred.T
 
     def _directions(self, x: Vector) -> Float[Array, "N r"]:
-        return jnp.linalg.eigh(self._gram(x))[1][:, -self.rank :]
+        return jnp.linalg.eigh(self._gram(x))[1][:, self.rows - self.brownian(x) :]

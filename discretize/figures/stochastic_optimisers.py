@@ -129,8 +129,8 @@ def _runs(eta: float) -> dict[str, tuple[str, str, Any, int]]:
     }
 
 
-def _squares(hyper: Any, count: int, steps: int, saves: int) -> Any:
-    """E x² of RMSProp on x²/2 after 0, 1, ... multiples of steps/saves steps."""
+def _squares(hyper: Any, count: int, steps: int, saves: int) -> tuple[Any, Any, Any]:
+    """The diffusion, the start, and E x² of RMSProp at each of the points shown."""
     scales = adaptive_scales(hyper)
     model = RMSPropSDE(
         quadratic([1.0]), FactorNoise(_one), scales.sigma0, scales.c2, scales.eps0
@@ -174,7 +174,9 @@ def square_root_rule(*, eta: float = 0.1, saves: int = 10) -> tuple[Any, Numbers
     for name, (label, colour, hyper, count) in _runs(eta).items():
         model, y, squares = _squares(hyper, count, steps, saves)
         shade = COLOURS.get(colour, colour)
-        style = {"ms": 8, "mfc": "none"} if name == "base" else {"ms": 4.5}
+        style: dict[str, Any] = (
+            {"ms": 8, "mfc": "none"} if name == "base" else {"ms": 4.5}
+        )
         ax.plot(seen, squares, markers[name], color=shade, label=label, **style)
         fine = np.linspace(0, steps, 101)
         mean, covariance = gaussian_moments(

@@ -50,7 +50,7 @@ class StochasticGradient(Scheme):
         return Step(y - h * g)
 
     def _noise(self, dynamics: Any) -> GradientNoise:
-        noise = self.noise
+        noise: Any = self.noise
         if noise is None:
             noise = getattr(dynamics, "gradient_noise", None)
         require_instance(noise, GradientNoise, _NOISE_WANTED)

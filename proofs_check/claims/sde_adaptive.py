@@ -105,9 +105,11 @@ def rmsprop_chain(second_moment: Any = "old", **model) -> Chain:
 
 def adam_chain(corrected: bool) -> Chain:
     """Adam with c₁ = 2 too, from m = -1/2: over [0, 1/2]; corrected, [1/2, 1]."""
+    values = {"sigma0": 0.5, "c1": 2.0, "c2": 0.8, "eps0": 0.1}
+    scales = {name: jnp.asarray(value) for name, value in values.items()}
     return Chain(
         StochasticAdam(),
-        AdamSDE(quadratic([1.0]), UNIT_NOISE, 0.5, 2.0, 0.8, 0.1, corrected),
+        AdamSDE(quadratic([1.0]), UNIT_NOISE, **scales, bias_correction=corrected),
         AdamState(jnp.array([1.0]), jnp.array([-0.5]), jnp.array([0.8])),
         0.5 if corrected else 0.0,
         0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ RULE = (
     r"B \to \kappa B:\quad \eta \to \sqrt\kappa\,\eta,\quad "
     r"1-\beta_i \to \kappa(1-\beta_i),\quad \epsilon \to \epsilon/\sqrt\kappa"
 )
-Rule = Callable[[AdaptiveHyperparameters, float], AdaptiveHyperparameters]
+Rule = Callable[[AdaptiveHyperparameters, Any], AdaptiveHyperparameters]
 
 
 def unchanged(hyper: AdaptiveHyperparameters, kappa) -> AdaptiveHyperparameters:
