@@ -222,10 +222,10 @@ class _Levels(NamedTuple):
         good = np.stack([a == never for a in bads])[:, :count]
         good = good[1:] & good[:-1]
         sup, last = sup[:, :count], last[:, :count]
-        squares = tuple(_moments(values, good) for values in (sup, last))
+        squares = _moments(sup, good), _moments(last, good)
         if self.squares is not None:
-            pairs = zip(self.squares, squares, strict=True)
-            squares = tuple(old.merge(new) for old, new in pairs)
+            (a, b), (c, d) = self.squares, squares
+            squares = a.merge(c), b.merge(d)
         sups = self.sups
         if self.stores:
             sups = (*sups, np.where(good, np.sqrt(sup), np.inf).T[:, ::-1])
@@ -234,9 +234,11 @@ class _Levels(NamedTuple):
     def gaps(self, h: np.ndarray, done: int) -> Gaps:
         """The differences, coarsest pair first."""
         assert self.squares is not None  # at least one chunk is finished
-        flipped = [Moments(*(a[::-1] for a in m)) for m in self.squares]
+        sup_squared, final_squared = (
+            Moments(m.count[::-1], m.mean[::-1], m.squares[::-1]) for m in self.squares
+        )
         sup = np.concatenate(self.sups) if self.stores else None
-        return Gaps(h, sup, *flipped, done)
+        return Gaps(h, sup, sup_squared, final_squared, done)
 
 
 def _moments(values: Any, good: Any) -> Moments:

@@ -83,10 +83,10 @@ def simulate(
     starts = Starts.read(y0, paths)
     one = starts.one()
     draws = require_step(process, scheme, one)
-    noise = as_noise(noise)
+    source: Any = as_noise(noise)
     if grid is not None:
         require_brownian(scheme, process, draws, one)
-        noise = SummedNoise(noise, grid_ratio(h, grid, steps))
+        source = SummedNoise(source, grid_ratio(h, grid, steps))
     statistics = as_statistics(save, one)
     marks = saved_steps(asked(save), t0, h, steps)
     counts = gaps_between(marks, starts.size() * batches.chunk)
@@ -97,7 +97,7 @@ def simulate(
         rows, ids, real = batches.ids(start)
         y = starts.rows(rows, batches.place)
         args = (ids, real, words, t0_, h_)
-        return run_chunk(process, scheme, noise, statistics, y, args, counts)
+        return run_chunk(process, scheme, source, statistics, y, args, counts)
 
     def keep(kept, start, count, result):
         return kept.add(start, count, *result)

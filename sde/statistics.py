@@ -118,10 +118,14 @@ class Counts(NamedTuple):
         """
         if not np.array_equal(self.edges, other.edges):
             raise BadInput("histograms merge over the same edges alone.")
-        sums = [a + b for a, b in zip(self[1:5], other[1:5], strict=True)]
-        lowest = np.minimum(self.lowest, other.lowest)
         return Counts(
-            self.edges, *sums, lowest, np.maximum(self.highest, other.highest)
+            self.edges,
+            self.inside + other.inside,
+            self.below + other.below,
+            self.above + other.above,
+            self.undefined + other.undefined,
+            np.minimum(self.lowest, other.lowest),
+            np.maximum(self.highest, other.highest),
         )
 
     def total(self) -> Any:
