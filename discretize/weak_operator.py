@@ -21,7 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from flows import BadInput, Draw, Dynamics, Scheme
+from flows import BadInput, Draw, Dynamics, Scheme, require_float64
 from flows.door import as_floats, require_number, require_whole
 
 MAX_MAPS = 4096
@@ -150,6 +150,7 @@ def expectation_operator(
     Raises:
         BadInput: a grid of other coordinates, more than 4096 combinations of draws, a
             law whose weights are no probabilities.
+        PrecisionError: float64 is off.
     """
     return _Chain(grid, scheme, dynamics, y, law).operator(t, h)
 
@@ -217,6 +218,7 @@ class _Chain:
     """A scheme with draws of finitely many values, as weighted maps on a grid."""
 
     def __init__(self, grid, scheme, dynamics, y, law) -> None:
+        require_float64("an expectation operator")
         flat, self.y = ravel_pytree(y)[0], y
         self.grid, self.scheme, self.dynamics = grid, scheme, dynamics
         self.points = grid.points

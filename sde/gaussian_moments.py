@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from flows.door import as_floats, require_instance, require_number
 from flows.dynamics import State
-from flows.errors import BadInput, SolveFailed
+from flows.errors import BadInput, SolveFailed, require_float64
 from flows.ravel import require_finite
 from sde.diffusion import Diffusion
 
@@ -49,11 +49,13 @@ def gaussian_moments(
     Raises:
         BadInput: times that do not increase from t0.
         SolveFailed: the integration stopped early.
+        PrecisionError: float64 is off.
     """
     from scipy.integrate import solve_ivp
 
     require_instance(process, Diffusion, "gaussian_moments takes a diffusion")
     require_number("t0", t0)
+    require_float64("the moments of a diffusion")
     require_finite(y0, "the start y0")
     times = as_floats("times", times)
     if times.ndim != 1 or not times.size or np.any(np.diff([t0, *times]) < 0):
