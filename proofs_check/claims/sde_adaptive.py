@@ -19,6 +19,7 @@ from discretize import (
 from discretize.weak_operator import FOUR_VALUES
 from flows import Scheme
 from flows.adaptive import AdamState, RMSPropState
+from flows.dynamics import parameter
 from flows.problems import quadratic
 from proofs_check import decide
 from proofs_check.claim import claim
@@ -47,7 +48,7 @@ UNIT = "order in η (time unit: η², a step)"
 class Constant(eqx.Module):
     """A constant factor s, one symbol."""
 
-    s: Any
+    s: Any = eqx.field(converter=parameter)
 
     def __call__(self, x):
         """S, whatever x."""
@@ -87,7 +88,11 @@ SKEWED = FiniteLaw((-0.5, 2.0), (0.8, 0.2))
 """Mean 0, variance 1, third moment 1.5."""
 WIDE, NARROW = (-2.0, 2.0), (0.6, 1.3)
 """Where x and m, and where u = v/σ² live."""
-UNIT_NOISE = FactorNoise(Constant(jnp.ones(())))
+
+
+def unit_noise() -> FactorNoise:
+    """Noise of covariance 1."""
+    return FactorNoise(Constant(1.0))
 
 
 def rmsprop_chain(second_moment: Any = "old", **model) -> Chain:
@@ -95,7 +100,7 @@ def rmsprop_chain(second_moment: Any = "old", **model) -> Chain:
     scales = {"sigma0": 0.5, "c2": 0.8, "eps0": 0.1, **model}
     return Chain(
         StochasticRMSProp(second_moment),
-        RMSPropSDE(quadratic([1.0]), UNIT_NOISE, **scales),
+        RMSPropSDE(quadratic([1.0]), unit_noise(), **scales),
         RMSPropState(jnp.array([1.0]), jnp.array([0.8])),
         0.0,
         2.0,
@@ -109,7 +114,7 @@ def adam_chain(corrected: bool) -> Chain:
     scales = {name: jnp.asarray(value) for name, value in values.items()}
     return Chain(
         StochasticAdam(),
-        AdamSDE(quadratic([1.0]), UNIT_NOISE, **scales, bias_correction=corrected),
+        AdamSDE(quadratic([1.0]), unit_noise(), **scales, bias_correction=corrected),
         AdamState(jnp.array([1.0]), jnp.array([-0.5]), jnp.array([0.8])),
         0.5 if corrected else 0.0,
         0.5,
