@@ -18,7 +18,7 @@ from sde.diffusion import Diffusion
 from sde.kinetic import UnderdampedLangevin
 from sde.langevin import OverdampedLangevin
 from sde.noise import as_key, uniforms
-from sde.quadrature import Panels, nodes_between, rule
+from sde.quadrature import Panels, nodes_between, rule, values_at
 from sde.sublevel import Sublevel, sublevel
 
 Function = Callable[[np.ndarray], Any]
@@ -101,7 +101,7 @@ class GibbsLaw:
     def expect(self, f: Function) -> float:
         """E_π f, for a function of arrays of positions: of [m], or [m, n] for n > 1."""
         nodes = self._nodes[:, 0] if self.size == 1 else self._nodes
-        return float(self._probabilities @ np.asarray(f(nodes), float))
+        return float(self._probabilities @ values_at(f, nodes))
 
     def mean_excess(self) -> float:
         """E_π f - min f, in units of f: the expected excess risk at this temperature.

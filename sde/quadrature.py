@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from flows.door import as_floats
+from flows.errors import BadInput
 
 POINTS = 16
 """Nodes a panel."""
@@ -23,6 +27,26 @@ class Panels(NamedTuple):
     nodes: np.ndarray
     weights: np.ndarray
     edges: np.ndarray
+
+
+def values_at(f: Callable[[np.ndarray], Any], nodes: np.ndarray) -> np.ndarray:
+    """The values of f at all nodes, shape [m]; a constant is one value each.
+
+    Args:
+        f: function of all positions at once, [m] in one dimension, else [m, n].
+        nodes: the positions.
+
+    Raises:
+        BadInput: values of another shape.
+    """
+    m = nodes.shape[:1]
+    values = as_floats("f(positions)", f(nodes))
+    if values.shape not in ((), m):
+        raise BadInput(
+            f"f takes all positions at once, an array of shape {list(nodes.shape)}, "
+            f"and gives one value each, shape {list(m)}; got {list(values.shape)}."
+        )
+    return np.broadcast_to(values, m)
 
 
 def rule(edges: np.ndarray) -> Panels:

@@ -29,8 +29,8 @@ from discretize.chain_laws.tilt import (
     effective_potential,
 )
 from flows import BadInput, Scheme
-from flows.door import as_floats
 from sde import Diffusion
+from sde.quadrature import values_at
 from sde.wasserstein import Distance
 
 Vector = Float[np.ndarray, " m"]
@@ -86,16 +86,13 @@ class BiasConstants:
 
     def slope(self, f: Function) -> float:
         """The limit of (E_h f - E_π f)/h^p: -Cov_π(f, Φ)/T, f of positions."""
-        values = as_floats("f(nodes)", f(self.nodes))
+        values = values_at(f, self.nodes)
         mass = self.weights * self.density
-        tilted = values * self.potential
-        return -float(mass @ np.broadcast_to(tilted, mass.shape)) / self.temperature
+        return -float(mass @ (values * self.potential)) / self.temperature
 
     def mean(self, f: Function) -> float:
         """E_π f."""
-        values = as_floats("f(nodes)", f(self.nodes))
-        mass = self.weights * self.density
-        return float(mass @ np.broadcast_to(values, mass.shape))
+        return float((self.weights * self.density) @ values_at(f, self.nodes))
 
     def __repr__(self) -> str:
         return (

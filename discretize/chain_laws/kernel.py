@@ -16,6 +16,7 @@ from flows import BadInput, Dynamics, Scheme
 from flows.door import as_floats, require_number, require_whole
 from flows.errors import require_float64
 from sde import Law
+from sde.quadrature import values_at
 
 Function = Callable[[np.ndarray], Any]
 Start = Any
@@ -303,7 +304,7 @@ class TransitionKernel:
         return np.where(np.isnan(m), 1.0, out)  # overflow: inf - inf
 
     def _values(self, f: Function) -> np.ndarray:
-        return np.broadcast_to(as_floats("f(nodes)", f(self.nodes)), self.nodes.shape)
+        return values_at(f, self.nodes)
 
     def _density(self, p: np.ndarray) -> np.ndarray:
         if p.shape != self.nodes.shape or not np.all(np.isfinite(p)):

@@ -23,6 +23,7 @@ from discretize.chain_laws.tilt import as_function, score_of
 from flows import BadInput, Scheme
 from flows.door import as_floats
 from sde import Diffusion
+from sde.quadrature import values_at
 from sde.wasserstein import Distance
 
 Levels = Float[np.ndarray, " levels"]
@@ -64,7 +65,7 @@ class BiasLadder:
         """E_h f - E_π f at each step, signed, and the error estimates."""
         gaps, errors = [], []
         for law, target in zip(self.laws, self.targets, strict=True):
-            values = as_floats("f(nodes)", f(law.nodes))
+            values = values_at(f, law.nodes)
             gaps.append(float(law.weights @ (values * (law.density - target))))
             size = float(law.weights @ (np.abs(values) * (law.density + target)))
             errors.append(size * (1e-14 + law.rounding))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from discretize.chain_laws.panels import TO_LEGENDRE
-from sde.quadrature import GAUSS, POINTS
+from sde.quadrature import GAUSS, POINTS, values_at
 
 _SOLVES = 6
 _POLISH = 40
@@ -40,7 +40,7 @@ class StationaryLaw(NamedTuple):
 
     def expect(self, f: Callable[[np.ndarray], Any]) -> float:
         """∫ f p, for a function f of arrays of positions."""
-        return float(self.weights @ (f(self.nodes) * self.density))
+        return float(self.weights @ (values_at(f, self.nodes) * self.density))
 
     def cdf(self, x: Any) -> Any:
         """The mass left of x, by the panels' polynomials; the shape of x."""

@@ -142,3 +142,10 @@ def test_the_defect_of_a_wrong_density_is_the_one_computed_by_hand():
     x = symbol_vector("x", 1)
     found = fokker_planck_defect(model, lambda m, y: -jnp.sum(y**2), x)
     assert sympy.simplify(found - (1 - 2) * (1 - 2 * x[0] ** 2)) == 0
+
+
+def test_a_function_takes_all_positions_at_once():
+    law = GibbsLaw(WELL)
+    assert law.expect(lambda x: 3.0) == pytest.approx(3.0, rel=1e-12)
+    with pytest.raises(BadInput, match="all positions at once"):
+        law.expect(lambda x: x[:2])
