@@ -23,12 +23,12 @@ class Failures(NamedTuple):
 
     Attributes:
         paths: number of paths in all.
-        index: those that failed, increasing, shape [failed].
+        indices: those that failed, increasing, shape [failed].
         times: the time from which each is not finite, shape [failed].
     """
 
     paths: int
-    index: np.ndarray
+    indices: np.ndarray
     times: np.ndarray
 
 

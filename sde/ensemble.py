@@ -60,7 +60,7 @@ class Ensemble:
     def nonfinite_times(self) -> Any:
         """When each path first was not finite, shape [paths]; inf for the others."""
         times = np.full(self.paths, np.inf)
-        times[self.failures.index] = self.failures.times
+        times[self.failures.indices] = self.failures.times
         return times
 
     @property
@@ -258,7 +258,7 @@ class Ensemble:
         """
         if nonfinite not in ("raise", "drop"):
             raise BadInput(f'nonfinite is "raise" or "drop"; got {nonfinite!r}.')
-        failed = len(self.failures.index)
+        failed = len(self.failures.indices)
         if not failed or nonfinite == "drop":
             return
         name, first = type(self.process).__name__, float(np.min(self.failures.times))
@@ -271,7 +271,7 @@ class Ensemble:
         )
 
     def __repr__(self) -> str:
-        failed = len(self.failures.index)
+        failed = len(self.failures.indices)
         note = f"; {failed} paths not finite" if failed else ""
         t = np.asarray(self.times)
         return (

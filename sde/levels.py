@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -49,6 +49,80 @@ def distance(a: Any, b: Any) -> Any:
     return sum(jnp.sum(s, axis=tuple(range(s.ndim - 1))) for s in squares)
 
 
+class _Chunk(NamedTuple):
+    """What every step of a chunk needs; arrays as in `run_levels`."""
+
+    plan: Plan
+    process: Any
+    scheme: Any
+    t0: Any
+    hs: Any
+    ratios: Any
+
+    def start(self, y, draws, paths, count_type):
+        """The loop's state: a state a level, increments summed, largest distances."""
+        levels = len(self.plan.feeds) + 1
+        carry = jax.vmap(lambda y: self.scheme.init(self.process, self.t0, y), -1, -1)(
+            y
+        )
+        never = jnp.full((paths,), jnp.iinfo(count_type).max, count_type)
+        dtype = self.t0.dtype
+        nothing = jax.tree.map(lambda d: jnp.zeros((*d.shape, paths), dtype), draws)
+        zero = jnp.zeros((paths,), dtype)
+        state = (y, carry, never)
+        return (state,) * levels, (nothing,) * (levels - 1), (zero,) * (levels - 1)
+
+    def moved(self, level, k, state, xi):
+        """The step of `level` that ends after the finest step k."""
+        y, carry, bad = state
+        h = self.hs[level]
+        t = self.t0 + ((k + 1) // self.ratios[level] - 1).astype(h.dtype) * h
+
+        def single(y, xi, carry):
+            out = self.scheme.step(self.process, t, y, h, xi, carry)
+            return out.y, out.carry
+
+        y, carry = jax.vmap(single, -1, -1)(y, xi, carry)
+        bad = jnp.where(all_finite(y), bad, jnp.minimum(bad, k + 1))
+        return y, carry, bad
+
+    def advance(self, k, loop, xi, odd):
+        """The finest step k, and the coarser ones that end with it."""
+        states, sums, sup = map(list, loop)
+        states[0] = self.moved(0, k, states[0], xi)
+        _feed(self.plan, sums, 0, xi)
+        for level in range(1, len(states)):
+            if odd and not self.plan.odd[level - 1]:
+                continue
+            self.coarse(level, k, states, sums, sup)
+        return tuple(states), tuple(sums), tuple(sup)
+
+    def coarse(self, level, k, states, sums, sup):
+        """The step of a coarser level, where it is due, in place."""
+        ratio, feeds = self.ratios[level], self.plan.feeds
+        fed = [c for c in range(1, len(states)) if feeds[c - 1] == level]
+        both = (k + 1) % self.ratios[level - 1] == 0
+
+        def due(state, total, children, sup):
+            xi = jax.tree.map(lambda a: a / jnp.sqrt(ratio.astype(a.dtype)), total)
+            state = self.moved(level, k, state, xi)
+            children = [jax.tree.map(jnp.add, c, total) for c in children]
+            gap = distance(state[0], states[level - 1][0])
+            sup = jnp.where(both, jnp.maximum(sup, gap), sup)
+            return state, jax.tree.map(jnp.zeros_like, total), children, sup
+
+        operands = (
+            states[level],
+            sums[level - 1],
+            [sums[c - 1] for c in fed],
+            sup[level - 1],
+        )
+        out = jax.lax.cond((k + 1) % ratio == 0, due, lambda *same: same, *operands)
+        states[level], sums[level - 1], children, sup[level - 1] = out
+        for c, new in zip(fed, children, strict=True):
+            sums[c - 1] = new
+
+
 @eqx.filter_jit
 def run_levels(plan, process, scheme, noise, statistics, y, args, counts, ratios):
     """Step one chunk at every level.
@@ -72,66 +146,18 @@ def run_levels(plan, process, scheme, noise, statistics, y, args, counts, ratios
     ids, real, words, t0, hs = args
     one = jax.tree.map(lambda a: a[..., 0], y)
     draws = scheme.noise_like(process, one)
-    levels = range(len(plan.feeds) + 1)
     once = (hs[0] > 0).astype(counts.dtype)
-
-    def moved(level, k, state, xi):
-        """The step of `level` that ends after the finest step k."""
-        y, carry, bad = state
-        h = hs[level]
-        t = t0 + ((k + 1) // ratios[level] - 1).astype(h.dtype) * h
-
-        def single(y, xi, carry):
-            out = scheme.step(process, t, y, h, xi, carry)
-            return out.y, out.carry
-
-        y, carry = jax.vmap(single, -1, -1)(y, xi, carry)
-        bad = jnp.where(all_finite(y), bad, jnp.minimum(bad, k + 1))
-        return y, carry, bad
-
-    def advance(k, loop, xi, odd):
-        states, sums, sup = loop
-        states, sums, sup = list(states), list(sums), list(sup)
-        states[0] = moved(0, k, states[0], xi)
-        _feed(plan, sums, 0, xi)
-        for level in levels[1:]:
-            if odd and not plan.odd[level - 1]:
-                continue
-            _coarse(level, k, states, sums, sup)
-        return tuple(states), tuple(sums), tuple(sup)
-
-    def _coarse(level, k, states, sums, sup):
-        ratio = ratios[level]
-        fed = [c for c in levels[1:] if plan.feeds[c - 1] == level]
-        both = (k + 1) % ratios[level - 1] == 0
-
-        def due(state, total, children, sup):
-            xi = jax.tree.map(lambda a: a / jnp.sqrt(ratio.astype(a.dtype)), total)
-            state = moved(level, k, state, xi)
-            children = [jax.tree.map(jnp.add, c, total) for c in children]
-            gap = distance(state[0], states[level - 1][0])
-            sup = jnp.where(both, jnp.maximum(sup, gap), sup)
-            return state, jax.tree.map(jnp.zeros_like, total), children, sup
-
-        operands = (
-            states[level],
-            sums[level - 1],
-            [sums[c - 1] for c in fed],
-            sup[level - 1],
-        )
-        out = jax.lax.cond((k + 1) % ratio == 0, due, lambda *same: same, *operands)
-        states[level], sums[level - 1], children, sup[level - 1] = out
-        for c, new in zip(fed, children, strict=True):
-            sums[c - 1] = new
+    chunk = _Chunk(plan, process, scheme, t0, hs, ratios)
 
     def step(k, loop):
         xi = noise.block(words, ids, k, draws, axis=-1)
-        return advance(k, loop, jax.lax.optimization_barrier(xi), False)
+        return chunk.advance(k, loop, jax.lax.optimization_barrier(xi), False)
 
     def two_steps(j, loop):
         made = apart(lambda j: noise.packed(words, ids, j, draws, -1), j, once)
         a, b = halves(draws, made)
-        return advance(2 * j + 1, advance(2 * j, loop, a, True), b, False)
+        loop = chunk.advance(2 * j, loop, a, True)
+        return chunk.advance(2 * j + 1, loop, b, False)
 
     def until(outer, count):
         k, loop = outer
@@ -143,15 +169,7 @@ def run_levels(plan, process, scheme, noise, statistics, y, args, counts, ratios
         kept = [shown(statistics, y, real & (bad > last)) for y, _, bad in loop[0]]
         return (last, loop), kept
 
-    carry = jax.vmap(lambda y: scheme.init(process, t0, y), -1, -1)(y)
-    never = jnp.full(ids.shape, jnp.iinfo(counts.dtype).max, counts.dtype)
-    nothing = jax.tree.map(lambda d: jnp.zeros((*d.shape, ids.size), t0.dtype), draws)
-    zero = jnp.zeros(ids.shape, t0.dtype)
-    loop = (
-        ((y, carry, never),) * len(levels),
-        (nothing,) * (len(levels) - 1),
-        (zero,) * (len(levels) - 1),
-    )
+    loop = chunk.start(y, draws, ids.size, counts.dtype)
     first = jnp.zeros((), counts.dtype)
     (_, (states, _, sup)), out = jax.lax.scan(until, (first, loop), counts)
     last = [distance(a[0], b[0]) for a, b in zip(states[1:], states, strict=False)]

@@ -31,7 +31,7 @@ def plot(
     ax = axes(ax)
     draw = {"paths": _paths, "mean": _mean, "histogram": _histogram}[kind]
     draw(run, ax, values, alive, most, style)
-    if failed := len(run.failures.index):
+    if failed := len(run.failures.indices):
         kept = "drawn while finite" if kind == "paths" else "left out"
         ax.set_title(f"{failed} of {run.paths} paths not finite, {kept}")
     return ax

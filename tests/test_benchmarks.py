@@ -149,7 +149,16 @@ def test_results_are_written_of_whole_runs_only():
         run.main(["--write", "--case", "loops"])
 
 
-LONG = "central_flow", "gradient_flow", "ensembles_diffrax", "ensembles_memory"
+LONG = {
+    "central_flow",
+    "complementarity",
+    "ensembles_diffrax",
+    "ensembles_memory",
+    "gradient_flow",
+    "loops",
+    "optimisers",
+    "solve",
+}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def run_of(objective, rule, start, steps, **scheme):
     return iterate(CentralEuler(**scheme), flow, y0, h=1.0, steps=steps)
 
 
+@pytest.mark.slow
 def test_the_sharpness_stays_at_the_edge_and_the_flow_at_the_exact_orbit(valley):
     run = run_of(valley, GradientDescent(0.1), [0.0, -0.5], 60)
     tops = np.asarray(run.aux.eigenvalues)[:, 0]
@@ -70,6 +71,7 @@ def test_a_schedule_moves_the_edge(valley):
     np.testing.assert_allclose(run.aux.trace, variance[:-1], rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_two_directions_at_the_edge(two_valleys):
     run = run_of(two_valleys, GradientDescent(0.1), [0.0, 0.0, 0.0, 0.0], 200)
     critical = np.asarray(run.aux.critical)
@@ -137,6 +139,7 @@ def test_adaptive_rules_are_held_at_the_edge(valley, ablated):
         np.testing.assert_allclose(tops[1:][on[:-1]], 2.0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_start_beyond_the_edge_is_refused_or_projected(valley):
     with pytest.raises(BadInput, match="beyond the edge"):
         run_of(valley, GradientDescent(0.1), [0.0, 0.3], 5)

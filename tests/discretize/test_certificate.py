@@ -215,6 +215,7 @@ def test_lanczos_meets_the_dense_spectrum():
     assert ends.residual < 1e-3
 
 
+@pytest.mark.slow
 def test_the_error_law_predicts_descent_and_its_bound_holds():
     objective, start = wavy(), jnp.array([0.4, -0.3])
     times = np.linspace(0, 1, 41)
@@ -240,6 +241,7 @@ def test_a_hessian_that_is_not_finite_is_refused():
         spectrum_ends(cusp, jnp.zeros(1))
 
 
+@pytest.mark.slow
 def test_an_affine_loss_allows_every_step():
     x, y = sympy.symbols("x y", real=True)
     loss, start = from_sympy(3 * x - 4 * y, [x, y]), jnp.full(2, 0.5)

@@ -147,6 +147,7 @@ def test_heavy_ball_starts_from_its_slip():
         _ = run.exact_gap
 
 
+@pytest.mark.slow
 def test_a_schedule_moves_the_clock():
     schedule = optax.exponential_decay(0.2, 1, 0.9)
     run = compare(wavy(), SGD(learning_rate=schedule), START, steps=25)
@@ -222,6 +223,7 @@ def test_beyond_a_known_limit_it_refuses():
     assert below.outcome is Outcome.FINISHED
 
 
+@pytest.mark.slow
 def test_an_unstable_run_is_typed_as_diverged():
     f = quadratic([1.0, 4.0])
     run = compare(f, SGD(learning_rate=0.6), jnp.ones(2), steps=20, allow_unstable=True)

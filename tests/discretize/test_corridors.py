@@ -55,6 +55,7 @@ def test_the_defect_is_half_h_squared_g_h_g():
         assert abs(float(decrease_defect(CONE, POINT, h))) < 1e-15
 
 
+@pytest.mark.slow
 def test_corridor_orbits():
     fig, numbers = corridors.corridor_orbits(steps=4)
     assert len(fig.axes) == 2

@@ -17,6 +17,7 @@ def draw(name, **options):
     return numbers
 
 
+@pytest.mark.slow
 def test_smaller_steps_tend_to_the_predicted_distance():
     small = {"rows": 40, "hidden": 3, "steps": 40, "learning_rate": 0.02}
     found = draw("smaller_steps", ratios=(2, 5), **small)
@@ -29,6 +30,7 @@ def test_smaller_steps_tend_to_the_predicted_distance():
     assert k[-1] == 40
 
 
+@pytest.mark.slow
 def test_growth_lies_between_convex_and_the_worst_curvature():
     found = draw("growth_of_defects", rows=40, hidden=3, t1=4.0, cells=6)
     t, mu = found["time"][1:], found["mu"]

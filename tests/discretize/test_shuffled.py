@@ -78,6 +78,7 @@ def test_the_modified_flow_of_the_mean_epoch():
     assert np.max(np.abs(field - full)) > 1e-2
 
 
+@pytest.mark.slow
 def test_the_row_is_its_scheme():
     objective, params = small_net()
     row = shuffled_sgd(partition(12, 3))

@@ -113,6 +113,7 @@ def test_rpgd_by_hand(rate):
         np.testing.assert_allclose(sizes, sizes[0], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_optimisers_are_their_rows_schemes_on_a_network():
     net, params = small_net()
     one, other = (
@@ -202,6 +203,7 @@ def test_what_cannot_be_is_refused():
         flows.iterate(ProjectedEuler(), model, jnp.asarray(START), h=0.1, steps=2)
 
 
+@pytest.mark.slow
 def test_the_drift_of_a_comparison_is_that_of_its_optimiser():
     net = flows.problems.deep_linear(np.diag([1.0, 0.5]), hidden=(2,))
     rng = np.random.default_rng(6)
@@ -215,6 +217,7 @@ def test_the_drift_of_a_comparison_is_that_of_its_optimiser():
     assert moved[-1] > 1e-3 > 1e4 * np.max(flows.drift(flows.balancedness, run.flow))
 
 
+@pytest.mark.slow
 def test_the_figures_numbers_are_those_of_the_theorems():
     from discretize import figures
 

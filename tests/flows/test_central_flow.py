@@ -142,6 +142,7 @@ def test_gradient_descent_at_the_edge_has_its_closed_form(bumpy):
     )
 
 
+@pytest.mark.slow
 def test_scalar_rmsprop_at_the_edge_has_its_closed_form(bumpy):
     """σ² of arXiv 2410.24206, with ν such that η S/√ν = 2."""
     b, eta = 0.9, 3.0
@@ -190,6 +191,7 @@ def test_the_generator_sees_the_oscillation(bumpy):
     np.testing.assert_allclose(loss_rate, -(w @ w) / rule.learning_rate, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_stable_flow_of_descent_is_gradient_flow_in_steps(bumpy):
     eta = 0.05
     flow = StableFlow(bumpy, GradientDescent(eta))

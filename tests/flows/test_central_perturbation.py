@@ -101,6 +101,7 @@ def projector_through(pairs):
     return function
 
 
+@pytest.mark.slow
 def test_a_double_eigenvalue_is_no_obstacle_where_eigh_fails():
     """P_S H P_S for the span S of a double pair: the rule against differences.
 

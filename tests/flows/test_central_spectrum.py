@@ -114,6 +114,7 @@ def test_a_cold_start_by_the_matrix(net):
     check(cold_block(objective, x, 2.5, 4), objective, x, 2.5, 1e-12)
 
 
+@pytest.mark.slow
 def test_a_cold_start_by_products(net, iterative):
     objective, x, p = net
     found = cold_block(objective, x, p, 4, 1e-7)
@@ -147,6 +148,7 @@ def test_a_cluster_is_found_as_a_space(iterative):
     assert all(np.all(np.isfinite(leaf)) for leaf in again)
 
 
+@pytest.mark.slow
 def test_tracking_a_moving_path(net):
     """100 steps of descent with P moving too: one Rayleigh–Ritz step each."""
     objective, x, p = net

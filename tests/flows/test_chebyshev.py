@@ -29,15 +29,9 @@ def tolerance(rtol):
 
 def run(solver, rtol=1e-5, flow=STIFF, y0=None, **more):
     y0 = jnp.ones(len(SPECTRUM)) if y0 is None else y0
+    more |= {"solver": solver, "stepsize_controller": tolerance(rtol)}
     return solve(
-        flow,
-        y0,
-        0.0,
-        2.0,
-        solver=solver,
-        stepsize_controller=tolerance(rtol),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(TIMES)),
-        **more,
+        flow, y0, 0.0, 2.0, saveat=diffrax.SaveAt(ts=jnp.asarray(TIMES)), **more
     )
 
 
@@ -264,6 +258,7 @@ def test_one_trace_for_new_values():
     assert [float(a) for a in leaves] == [3.0]
 
 
+@pytest.mark.slow
 def test_each_lane_of_vmap_has_its_own_stages():
     rates = jnp.stack([RATES, 30 * RATES])
 
@@ -361,6 +356,7 @@ def test_float32_and_pytrees():
 # Through flows.solve.
 
 
+@pytest.mark.slow
 def test_events_and_segments():
     newton = optimistix.Newton(1e-8, 1e-8)
     event = diffrax.Event(lambda t, y, args, **_: y[0] - 0.5, newton)
@@ -371,6 +367,7 @@ def test_events_and_segments():
     assert parts.stats["evaluations"] >= whole.stats["evaluations"] / 2
 
 
+@pytest.mark.slow
 def test_given_radii():
     """A number or a function; one too small is unstable, and the estimate sees it."""
     for radius in (1e3, lambda t, y: 1e3 + 0 * t):
@@ -382,6 +379,7 @@ def test_given_radii():
     assert np.abs(np.asarray(low.positions) - EXACT).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_too_long_a_step_is_rejected():
     found = run(ROCK4(max_stages=8))
     assert found.stats["num_rejected_steps"] > 5

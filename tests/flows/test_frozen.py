@@ -34,6 +34,7 @@ def instance(n=6, seed=3):
     return from_loss(quadratic_loss, jnp.zeros(n), data), h, g
 
 
+@pytest.mark.slow
 def test_the_memory_rests_at_the_minimiser_of_the_program():
     objective, h, g = instance()
     rest = partial(rest_memory, x=jnp.zeros(6), size=SIZE)

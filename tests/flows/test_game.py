@@ -26,6 +26,7 @@ def with_mu(mu):
     return eqx.tree_at(lambda g: g.parameters["mu"], GAME, jnp.asarray(mu, float))
 
 
+@pytest.mark.slow
 def test_a_bilinear_game_rotates():
     game = GAME
     z0 = jnp.array([1.0, -0.5, 0.3, 2.0])

@@ -63,6 +63,7 @@ def test_two_layer_product_against_its_closed_form():
     np.testing.assert_allclose(kept, 0.77, atol=LOOSE)
 
 
+@pytest.mark.slow
 def test_energy_identity():
     """dE/dt = -|∇f|², as the generator says it and as the path shows it."""
     f = wavy()

@@ -73,6 +73,7 @@ def test_both_clocks_arrive_at_one_point():
     assert np.max(np.abs(plain(2.0) - slow)) > 1e-3  # negative control: t = s
 
 
+@pytest.mark.slow
 def test_late_times_against_the_closed_form():
     f = logistic()
     flow = LogTimeFlow(GradientFlow(f))

@@ -28,6 +28,7 @@ START = jnp.array([3.0, 4.0])
 X = sp.Symbol("x", real=True)
 
 
+@pytest.mark.slow
 def test_normalised_flow_arrives_in_the_time_of_its_length():
     run = solve(
         NormalisedFlow(quadratic([2.0, 2.0])), START, 0.0, 9.0, event=arrival(1e-3)
@@ -81,6 +82,7 @@ def test_polyaks_loss_is_an_exponential():
     )
 
 
+@pytest.mark.slow
 def test_polyak_above_the_aim_ends_in_finite_time():
     """f = 1 + x²/2 aimed at 0: f = 1 is met at t = log f(0)."""
     f = from_sympy(1 + X**2 / 2, [X])

@@ -81,6 +81,7 @@ def test_newtons_gradient_decays_as_an_exponential():
     assert np.max(np.abs(g - exact * exact / g[0])) > 0.1
 
 
+@pytest.mark.slow
 def test_a_singular_hessian_is_an_error_and_no_nan():
     """wavy has a point of det H = 0 on the way from here."""
     with pytest.raises(NonFiniteState, match="PreconditionedFlow"):

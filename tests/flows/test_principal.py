@@ -37,6 +37,7 @@ def iterates(flow, x, steps):
     return np.asarray(run.states.position), np.asarray(run.states.imaginary)
 
 
+@pytest.mark.slow
 def test_it_passes_through_gradient_descent_in_a_turned_basis():
     q, _ = np.linalg.qr(np.arange(9.0).reshape(3, 3) + np.eye(3))
     h, matrix = 0.3, q @ np.diag([0.9, 5.1, 7.2]) @ q.T
@@ -80,6 +81,7 @@ def test_as_the_step_shrinks_it_is_gradient_flow():
     np.testing.assert_array_equal(field.imaginary, 0.0)
 
 
+@pytest.mark.slow
 def test_at_the_singular_step_the_floor_decides():
     """At hλ = 1 the mode shrinks by `floor` a step, or the field is infinite."""
     f, x = quadratic([1.0, 0.5]), jnp.array([1.0, 1.0])

@@ -19,6 +19,7 @@ def test_a_reference_is_right_to_rounding_at_every_time():
     np.testing.assert_array_equal(run.times, times)
 
 
+@pytest.mark.slow
 def test_one_time_gives_the_end_and_a_tolerance_is_obeyed():
     exact = np.exp(-np.array([1.0, 4.0])) * X
     errors = [

@@ -275,6 +275,7 @@ def quiet_bar(monkeypatch):
     return Bar, updates
 
 
+@pytest.mark.slow
 def test_progress_gives_the_same_run(quiet_bar):
     _, updates = quiet_bar
     plain = solve(model(), START, 0.0, 3.0)
@@ -302,6 +303,7 @@ def test_an_interrupt_keeps_what_is_done(quiet_bar):
     np.testing.assert_allclose(run.states, plain.states[:kept], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_progress_ends_like_the_plain_run(quiet_bar):
     with pytest.raises(NonFiniteState) as info:
         solve(Blowup(), jnp.array([0.5]), 0.0, 5.0, progress=True)

@@ -41,6 +41,7 @@ def test_others_do_not_warn():
         warn_of_dense_solver(diffrax.Kvaerno5(root_finder=krylov), flow, x)
 
 
+@pytest.mark.slow
 def test_a_stiff_flow_that_runs_out_of_steps_is_told_of_rock4():
     flow = GradientFlow(quadratic(np.array([1.0, 1e4])))
     with pytest.raises(SolveFailed, match=r"The flow is stiff.*flows\.ROCK4\(\)"):

@@ -27,6 +27,7 @@ def test_order_of_a_clean_error():
     assert fit_order(LADDER, errors).constant == pytest.approx(3.0, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_order_rule_on_random_expansions():
     """e = h(1 + a1 h + a2 h^2 + a3 h^3), h = 1, 1/2, ..., 1/128, |a| <= 5.
 

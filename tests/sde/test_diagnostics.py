@@ -76,7 +76,9 @@ def test_diagnostics_refuse_what_they_cannot_use(stationary, monkeypatch):
         sde.effective_sample_size(stationary, method="median of nothing")
     wild = chains(np.array([0.0, 1.0, 1e308, 1e308]), 8)
     object.__setattr__(
-        wild, "failures", wild.failures._replace(index=np.array([2]), times=np.ones(1))
+        wild,
+        "failures",
+        wild.failures._replace(indices=np.array([2]), times=np.ones(1)),
     )
     with pytest.raises(NonFiniteState):
         sde.r_hat(wild)

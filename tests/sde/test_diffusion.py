@@ -200,6 +200,7 @@ def test_the_gibbs_density_is_stationary_and_a_hotter_one_is_not():
     assert equal_symbolically(symbolically(hotter, model, x), 0).status == "refuted"
 
 
+@pytest.mark.slow
 def test_the_kinetic_gibbs_density_is_stationary():
     model = sde.UnderdampedLangevin(COUPLED, 0.7, 0.4)
 

@@ -53,5 +53,5 @@ def test_the_failing_step_is_found_within_a_pair(monkeypatch):
     paired = run("final", **start)
     times = single.failures.times
     assert set(np.rint(times / 0.2).astype(int) % 2) == {0, 1}
-    np.testing.assert_array_equal(paired.failures.index, single.failures.index)
+    np.testing.assert_array_equal(paired.failures.indices, single.failures.indices)
     np.testing.assert_array_equal(paired.failures.times, times)

@@ -74,6 +74,7 @@ def test_the_exact_flow_solves_the_field():
     )
 
 
+@pytest.mark.slow
 def test_runge_kutta_between_jumps_has_order_four():
     """Same noise, hence same jump times: the flow's error is all there is."""
     exact = sde.SwitchingQuadratic([[1.0], [-1.0]], 1.3, 0.9)
