@@ -67,12 +67,14 @@ def as_floats(name: str, value: Any) -> np.ndarray:
     Raises:
         BadInput: text, ragged rows, or anything else that is no array of numbers.
     """
-    if np.iscomplexobj(value):
-        raise BadInput(f"{name} is an array of real numbers; got complex ones.")
     try:
-        return np.asarray(value, float)
+        array = np.asarray(value)
+        real = None if np.iscomplexobj(array) else np.asarray(array, float)
     except (TypeError, ValueError) as error:
         raise BadInput(f"{name} is an array of real numbers: {error}") from None
+    if real is None:
+        raise BadInput(f"{name} is an array of real numbers; got complex ones.")
+    return real
 
 
 def require_state(dynamics: Dynamics, y: Any) -> None:

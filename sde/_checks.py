@@ -1,10 +1,12 @@
-"""Doors: what a model's constructor accepts, as arrays of the default precision."""
+"""Doors: what constructors of models, and readers of ensembles, accept."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flows.errors import BadInput
@@ -37,3 +39,44 @@ def is_concrete(*values: Any) -> bool:
         is_traced(leaf) or np.asarray(leaf).dtype == object
         for leaf in jax.tree.leaves(values)
     )
+
+
+def value_of(what: str, fn: Any, y: Any) -> Any:
+    """The abstract value of a function on one state.
+
+    Args:
+        what: the function, as the subject of a sentence.
+        fn: the function.
+        y: the state, abstract.
+
+    Raises:
+        BadInput: what is no function of such a state, or returns no real array.
+    """
+    try:
+        value = eqx.filter_eval_shape(fn, y)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise BadInput(
+            f"{what} is no function of one state like {y}: {error}"
+        ) from error
+    if isinstance(value, int | float):
+        value = jax.eval_shape(lambda: jnp.asarray(value))
+    if not hasattr(value, "shape"):
+        raise BadInput(f"{what} returns no array, but {value!r:.60}.")
+    if jnp.issubdtype(value.dtype, jnp.complexfloating):
+        raise BadInput(
+            f"{what} returns complex numbers: take real and imaginary parts apart."
+        )
+    return value
+
+
+def require_saved(at: Any, times: int) -> None:
+    """Refuse what is no index of a saved time.
+
+    Raises:
+        BadInput: with the number of times and the value.
+    """
+    whole = isinstance(at, int | np.integer) and not isinstance(at, bool)
+    if not whole or not -times <= at < times:
+        raise BadInput(
+            f"at is the index of one of {times} saved times; got {at!r:.60}."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from flows.dynamics import Dynamics
 from flows.errors import BadInput, NonFiniteState
 from flows.scheme import Scheme
+from sde._checks import require_saved, value_of
 from sde.chunks import Failures
 from sde.plotting import plot
 from sde.statistics import Counts, Estimate, Moments, sample_moments
@@ -79,13 +80,14 @@ class Ensemble:
                 survival; `paths` of the result counts them.
 
         Raises:
-            BadInput: an unknown name, or no states and no statistics.
+            BadInput: an unknown name, no function of a state with real values, or no
+                states and no statistics.
             NonFiniteState: failed paths and nonfinite="raise".
         """
         self.refuse_nonfinite(nonfinite)
         if isinstance(fn, str):
             return self._recorded(fn, Moments, "moments").estimate()
-        values = self.values(fn or self.process.position)
+        values = self.values(self.process.position if fn is None else fn)
         moments = Moments(*map(np.asarray, sample_moments(values, self.alive())))
         return moments.estimate()
 
@@ -113,7 +115,7 @@ class Ensemble:
         fn: Any = None,
         *,
         order: int = 1,
-        at: int = -1,
+        at: Any = -1,
         nonfinite: str = "raise",
     ) -> Distance:
         """The Wasserstein distance of a scalar of the paths to a reference law.
@@ -137,10 +139,9 @@ class Ensemble:
             counts = self.histogram(fn, nonfinite=nonfinite)
             return counts.wasserstein(reference, order=order, at=at)
         self.refuse_nonfinite(nonfinite)
-        times = len(self.times)
-        if not isinstance(at, int | np.integer) or not -times <= at < times:
-            raise BadInput(f"at is the index of one of {times} saved times; got {at}.")
-        values = np.asarray(self.values(fn or self.process.position, at))
+        require_saved(at, len(self.times))
+        fn = self.process.position if fn is None else fn
+        values = np.asarray(self.values(fn, at))
         if values.size != self.paths:
             raise BadInput(
                 "a distance is taken of a scalar function of one state; name one, as "
@@ -237,9 +238,16 @@ class Ensemble:
             raise BadInput(f"{name!r} did not record {what}: ask {other}({name!r}).")
         return found
 
-    def values(self, fn: Callable[[Any], Any], at: int | None = None) -> Any:
-        """A function of each stored state, shape [times, paths, ...] (or at one)."""
+    def values(self, fn: Any, at: int | None = None) -> Any:
+        """A function of each stored state, shape [times, paths, ...] (or at one).
+
+        Raises:
+            BadInput: what is no function of one state, or returns no real array; an
+                ensemble without states.
+        """
         states = self._stored()
+        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[2:], a.dtype), states)
+        value_of("fn", fn, one)
         if at is None:
             return jax.vmap(jax.vmap(fn))(states)
         return jax.vmap(fn)(jax.tree.map(lambda a: a[at], states))

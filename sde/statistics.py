@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flows.door import as_floats
+from flows.door import as_floats, require_instance
 from flows.errors import BadInput
+from sde._checks import require_saved, value_of
 from sde.wasserstein import Distance, QuantileLaw, as_law, wasserstein
 
 
@@ -44,11 +45,15 @@ class Moments(NamedTuple):
     mean: Any
     squares: Any
 
-    def merge(self, other: Moments) -> Moments:
+    def merge(self, other: Any) -> Moments:
         """The moments of both samples together.
 
         Reference: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
+
+        Raises:
+            BadInput: what is no `Moments`.
         """
+        require_instance(other, Moments, "moments merge with Moments")
         a, b = (_wide(m.count, m.mean) for m in (self, other))
         total = np.maximum(a + b, 1)
         gap = other.mean - self.mean
@@ -110,12 +115,13 @@ class Counts(NamedTuple):
     lowest: Any
     highest: Any
 
-    def merge(self, other: Counts) -> Counts:
+    def merge(self, other: Any) -> Counts:
         """The histogram of both samples together.
 
         Raises:
-            BadInput: other edges.
+            BadInput: what is no `Counts`, or other edges.
         """
+        require_instance(other, Counts, "a histogram merges with Counts")
         if not np.array_equal(self.edges, other.edges):
             raise BadInput("histograms merge over the same edges alone.")
         return Counts(
@@ -137,7 +143,7 @@ class Counts(NamedTuple):
         total = np.maximum(self.total(), 1)
         return self.inside / (total[:, None] * np.diff(self.edges)[None])
 
-    def law(self, at: int = -1) -> QuantileLaw:
+    def law(self, at: Any = -1) -> QuantileLaw:
         """The histogram at one saved time as a law, uniform in each bin.
 
         The outer intervals reach to the extremes.
@@ -148,9 +154,7 @@ class Counts(NamedTuple):
         Raises:
             BadInput: no such time, or no path with a value.
         """
-        times = len(self.below)
-        if not -times <= at < times:
-            raise BadInput(f"at is the index of one of {times} saved times; got {at}.")
+        require_saved(at, len(self.below))
         mass = np.concatenate(
             [[self.below[at]], self.inside[at], [self.above[at]]]
         ).astype(float)
@@ -162,7 +166,7 @@ class Counts(NamedTuple):
         low, high = points[:-1][mass > 0], points[1:][mass > 0]
         return QuantileLaw(mass[mass > 0] / mass.sum(), low, high)
 
-    def quantile(self, q: Any, at: int = -1) -> Quantile:
+    def quantile(self, q: Any, at: Any = -1) -> Quantile:
         """Quantiles of the sample, with the bin in which they lie.
 
         Args:
@@ -170,7 +174,7 @@ class Counts(NamedTuple):
             at: index of the saved time.
 
         Raises:
-            BadInput: a probability outside [0, 1].
+            BadInput: a probability outside [0, 1], or no such time.
         """
         q = as_floats("q", q)
         if not np.all((q >= 0) & (q <= 1)):
@@ -182,7 +186,7 @@ class Counts(NamedTuple):
         share = np.clip((q * ends[-1] - (ends[bins] - mass)) / mass, 0, 1)
         return Quantile(low + share * (high - low), low, high)
 
-    def wasserstein(self, reference: Any, *, order: int = 1, at: int = -1) -> Distance:
+    def wasserstein(self, reference: Any, *, order: int = 1, at: Any = -1) -> Distance:
         """Wasserstein distance of the paths to a reference law, with a bound.
 
         Args:
@@ -236,8 +240,8 @@ class MeanOf(Statistic):
         return Moments(*kept)
 
     def require(self, name, y):
-        """One array for a value."""
-        _value(name, self.fn, y)
+        """One real array for a value."""
+        value_of(f"the statistic {name!r}", self.fn, y)
 
 
 class Histogram(Statistic):
@@ -303,24 +307,11 @@ class Histogram(Statistic):
                     f"{shape[0]} components: name one, as Histogram(edges, lambda y: "
                     "y[0])."
                 )
-        elif (value := _value(name, self.fn, y)).shape != ():
+        elif (value := value_of(f"the statistic {name!r}", self.fn, y)).shape != ():
             raise BadInput(
                 f"a histogram takes a scalar function of one state; {name!r} returns "
                 f"shape {value.shape}."
             )
-
-
-def _value(name: str, fn: Callable[[Any], Any], y: Any) -> Any:
-    """The abstract value of a statistic's function on one state."""
-    try:
-        value = eqx.filter_eval_shape(fn, y)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise BadInput(
-            f"the statistic {name!r} is no function of one state like {y}: {error}"
-        ) from error
-    if not hasattr(value, "shape"):
-        raise BadInput(f"the statistic {name!r} returns no array, but {value!r:.60}.")
-    return value
 
 
 @dataclass(frozen=True)

@@ -86,12 +86,12 @@ def gibbs_invariant(ctx: Context) -> Iterator[Evidence]:
     yield _underdamped()
 
 
-@gibbs_invariant.control("a temperature wrong by 1/1000")
+@gibbs_invariant.control("a temperature wrong by 1/1024")
 def _(ctx: Context) -> Evidence:
     return _overdamped(ctx, 1 + 1 / 1024)
 
 
-@gibbs_invariant.control("a temperature wrong by 1/1000, underdamped")
+@gibbs_invariant.control("a temperature wrong by 1/1024, underdamped")
 def _(ctx: Context) -> Evidence:
     del ctx
     return _underdamped(1 + 1 / 1024)

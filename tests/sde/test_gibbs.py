@@ -6,7 +6,7 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import gamma, gammainc
 
-from flows import BadInput
+from flows import BadInput, from_loss
 from flows.problems import (
     norm_power,
     quadratic,
@@ -72,6 +72,51 @@ def test_a_tilted_double_well_against_scipy():
     assert np.max(np.abs(hotter - np.arange(1, 4001) / 4000)) > bound
 
 
+def from_numbers(f, n=1):
+    return from_loss(f, jnp.zeros(n))
+
+
+def test_a_shallow_well_near_the_origin_hides_no_deeper_one_far_away():
+    """Wells more than 80 T apart, against sums over a fine grid."""
+
+    def quartic(x):
+        return (x - 3) ** 4 / 4 - 9 * (x - 3) ** 2 / 2 - x / 2
+
+    law = GibbsLaw(from_numbers(lambda x: quartic(x[0])), 0.02)
+    x = np.linspace(-5.0, 12.0, 200001)
+    height = np.exp(-(quartic(x) - quartic(x).min()) / 0.02)
+    mean = np.sum(x * height) / np.sum(height)
+    assert mean == pytest.approx(6.0269, abs=1e-4)  # 0.029 in the well near 0
+    assert law.expect(lambda x: x) == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("place", "width", "n"), [(30.0, 1.0, 1), (-700.0, 0.1, 1), (30.0, 1.0, 2)]
+)
+def test_two_gaussian_wells_far_apart(place, width, n):
+    """π of the deeper well at `place`: e wⁿ/(1 + e wⁿ), to the e^{-…} of their gap."""
+    law = GibbsLaw(
+        from_numbers(
+            lambda x: jnp.minimum(x @ x, (x - place) @ (x - place) / width**2 - 1),
+            n,
+        )
+    )
+    share = np.e * width**n / (1 + np.e * width**n)
+    mean = law.expect(lambda x: x.reshape(-1, n)[:, 0])
+    assert mean == pytest.approx(place * share, rel=1e-9)
+    np.testing.assert_allclose(
+        np.ravel(law.minima), np.repeat([place, 0], n), atol=1e-4
+    )
+
+
+def test_a_potential_that_is_infinite_is_a_wall():
+    """U = x - log x on x > 0: the gamma law of shape 2."""
+    walled = from_numbers(lambda x: jnp.where(x[0] > 0, x[0] - jnp.log(x[0]), jnp.inf))
+    law = GibbsLaw(walled)
+    assert law.expect(lambda x: x) == pytest.approx(2.0, rel=1e-11)
+    assert law.cdf(1.0) == pytest.approx(gammainc(2, 1.0), rel=1e-11)
+
+
 def test_a_regulariser_counts_in_the_law_and_not_in_the_excess():
     law = gibbs_law(OverdampedLangevin(quadratic([1.0]), 0.5, norm_power(3.0, 0.0)))
     assert law.expect(lambda x: x**2) == pytest.approx(0.5 / 4, rel=1e-11)
@@ -107,6 +152,23 @@ def test_what_a_gibbs_law_takes():
         gibbs_law(OrnsteinUhlenbeck(1.0))
     with pytest.raises(BadInput, match="probabilities"):
         GibbsLaw(WELL).quantile(1.5)
+    with pytest.raises(BadInput, match="regulariser"):
+        GibbsLaw(WELL, regulariser=3)
+    with pytest.raises(BadInput, match="cannot be normalised"):
+        GibbsLaw(from_numbers(lambda x: x[0] ** 2 - 1e-3 * x[0] ** 4))
+    for half in (
+        lambda x: jnp.where(x[0] > 0, x[0] ** 2, jnp.nan),
+        lambda x: x[0] + jnp.nan,
+    ):
+        with pytest.raises(BadInput, match="NaN"):
+            GibbsLaw(from_numbers(half))
+
+
+@pytest.mark.parametrize("read", ["cdf", "quantile", "density", "potential"])
+def test_places_are_real_numbers(read):
+    for wrong in ("a", 1j, [[1.0], [1.0, 2.0]]):
+        with pytest.raises(BadInput, match="real numbers"):
+            getattr(GibbsLaw(WELL), read)(wrong)
 
 
 def wrong(dynamics, y):

@@ -1,5 +1,7 @@
 """Streamed histograms, Brownian grids and plots against stored paths."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import matplotlib.colors
 import numpy as np
@@ -181,6 +183,8 @@ def test_what_is_no_statistic_is_refused(make, words):
         ({"save": sde.Statistics({"x": sde.Histogram([0.0, 1.0], jnp.cos)})}, "scalar"),
         ({"save": sde.Statistics({"x": lambda y: y["a"]})}, "no function"),
         ({"save": sde.Statistics({"x": lambda y: None})}, "no array"),
+        ({"save": sde.Statistics({"x": lambda y: 1j * y})}, "complex"),
+        ({"save": sde.Statistics({"x": sde.Histogram(EDGES, lambda y: 1j)})}, "no arr"),
         ({"grid": 0.1, "scheme": EulerMaruyama()}, "Steps that fit: 0.1, 0.2, 0.5"),
         ({"grid": -0.1, "scheme": EulerMaruyama()}, "positive"),
         ({"grid": 0.25}, "Brownian"),
@@ -205,3 +209,32 @@ def test_questions_to_the_wrong_statistic_name_the_right_one(stored, streamed):
         stored.wasserstein([0.0])
     with pytest.raises(BadInput, match="saved times"):
         stored.wasserstein([0.0], **FIRST, at=5)
+    for at in (0.5, "x", None, True, 5):
+        for read in (streamed.histogram("x").law, partial(stored.wasserstein, [0.0])):
+            with pytest.raises(BadInput, match="saved times"):
+                read(at=at)
+        with pytest.raises(BadInput, match="saved times"):
+            streamed.histogram("x").quantile(0.5, at)
+    for name in ("x", "mean"):
+        with pytest.raises(BadInput, match="merge"):
+            streamed.statistics[name].merge(3)
+
+
+@pytest.mark.parametrize(
+    ("fn", "words"),
+    [
+        (3, "fn is no function"),
+        (0, "fn is no function"),
+        (lambda y: None, "no array"),
+        (lambda y: "x", "no array"),
+        (lambda y: y * 1j, "complex"),
+        (lambda y: y["a"], "fn is no function"),
+    ],
+)
+def test_a_mean_is_that_of_a_real_function_of_one_state(stored, fn, words):
+    for read in (stored.estimate, stored.mean):
+        with pytest.raises(BadInput, match=words):
+            read(fn)
+    assert np.all(stored.estimate(lambda y: 2.0).value == 2)
+    share = np.mean(np.asarray(stored.final)[:, 0] > 1)
+    assert stored.mean(lambda y: y[0] > 1)[-1] == pytest.approx(share)
