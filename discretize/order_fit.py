@@ -220,13 +220,14 @@ def _why_not_asymptotic(estimates: tuple[OrderEstimate, ...]) -> str:
 
 
 def strong_slope(
-    h: Values, errors: Values, q: float = 1.0
+    h: Values, errors: Values, q: float = 1.0, floor: float = 0.0
 ) -> tuple[float, float, float]:
     r"""The slope of root-mean-square errors on shared paths, its bias and s.e.
 
     With y_j = log_r RMS_i e_ij, the slope p^ is the least-squares slope without the
     coarsest level and p' the one without the finest; the allowance for what is not
-    asymptotic yet is 1.5 |p^ - p'|/(r^q - 1). Path i has the influence
+    asymptotic yet is 1.5 |p^ - p'|/(r^q - 1), and a reference that is off by `floor`
+    adds sum_j |w_j| floor/(ln r RMS_j), to leading order. Path i has the influence
     sum_j w_j e_ij^2/(2 ln r mean_i e_ij^2) on a slope sum_j w_j y_j; the standard
     error is their standard deviation over sqrt n, so the correlation between levels
     is inside.
@@ -235,6 +236,7 @@ def strong_slope(
         h: steps, decreasing by one ratio r, shape [levels], at least 4.
         errors: finite errors, not 0 at every path, shape [paths, levels].
         q: step of the relative expansion in powers of h.
+        floor: root mean square error of the reference, in the unit of the errors.
 
     Returns:
         Slope, bias allowance, standard error.
@@ -247,6 +249,8 @@ def strong_slope(
     weights = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
     slope, coarser = float(weights @ y[1:]), float(weights @ y[:-1])
     bias = 1.5 * abs(slope - coarser) / (ratio**q - 1)
+    relative = floor / np.sqrt(mean_square[1:])
+    bias += float(np.abs(weights) @ relative) / math.log(ratio)
     influence = (square / mean_square)[:, 1:] @ weights / (2 * math.log(ratio))
     error = float(np.std(influence, ddof=1) / math.sqrt(len(influence)))
     return slope, float(bias), error

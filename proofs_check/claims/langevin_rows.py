@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -134,19 +135,43 @@ SYMBOLS = sympy.symbols("lambda epsilon beta eta", positive=True)
     source=theopoula_paper("the algorithm; those of the other papers beside it"),
     statement=r"\theta \leftarrow \theta - \lambda H_\lambda(\theta) +"
     r" \sqrt{2\lambda/\beta}\,\xi",
-    hypotheses=("two parameters (TULA: one)", r"regularisers of $r = 1$"),
+    hypotheses=(
+        "two parameters",
+        r"regularisers of $r = 1$",
+        "TULA: a gradient whose entries are not 0, of different sizes",
+    ),
     grade="proved",
 )
 def formulas(ctx: Context) -> Iterator[Evidence]:
-    """One traced update, with symbols for every number, gradient and normal."""
-    for name in ("sgld", "tula", "tusla", "theopoula"):
+    """One traced update, with symbols for every number, gradient and normal.
+
+    TULA's norm is divided by its largest entry when computed, so that its gradients are
+    taken by sign and by which entry is the larger: eight cases.
+    """
+    for name in ("sgld", "tusla", "theopoula"):
         yield _formula(name)
+    yield _tula(lambda g: sympy.sqrt(sum(g**2)))
+
+
+def _tula(norm: Callable[[Any], Any]) -> Evidence:
+    """θ - λ g/(1 + λ|g|) + √(2λ/β) ξ for g = (±(q + d), ±q) and (±q, ±(q + d))."""
+    rate, _, beta, _ = SYMBOLS
+    x, xi = (symbol_vector(letter, 2) for letter in ("x", "xi"))
+    q, d = sympy.symbols("q d", positive=True)
+    found, claimed = [], []
+    for sizes in ((q + d, q), (q, q + d)):
+        for signs in itertools.product((1, -1), repeat=2):
+            g = np.array(sizes, dtype=object) * np.array(signs)
+            found.append(exactly(UPDATES["tula"], SYMBOLS, x, g, xi))
+            noise = sympy.sqrt(2 * rate / beta) * xi
+            claimed.append(-rate * g / (1 + rate * norm(g)) + noise)
+    same = equal_symbolically(np.concatenate(found), np.concatenate(claimed))
+    return decide.identity(same, name="tula")
 
 
 def _formula(name: str, outside: bool = True) -> Evidence:
     rate, eps, beta, eta = SYMBOLS
-    n = 1 if name == "tula" else 2
-    x, g, xi = (symbol_vector(letter, n) for letter in ("x", "g", "xi"))
+    x, g, xi = (symbol_vector(letter, 2) for letter in ("x", "g", "xi"))
     s, square = sympy.sqrt(rate), sum(x**2)
     penalty = eta * x * square
     tamed_penalty = penalty / (1 + s * square)
@@ -157,7 +182,6 @@ def _formula(name: str, outside: bool = True) -> Evidence:
 
     drift = {
         "sgld": g,
-        "tula": g / (1 + rate * sympy.Abs(g[0])),
         "tusla": (g + penalty) / (1 + s * square),
         "theopoula": polygonal(g) + tamed_penalty
         if outside
@@ -189,6 +213,11 @@ UPDATES = {
 @formulas.control("TheoPouLa's regulariser inside taming and boosting")
 def _(ctx: Context) -> Evidence:
     return _formula("theopoula", outside=False)
+
+
+@formulas.control("TULA tamed by the largest entry instead of the norm")
+def _(ctx: Context) -> Evidence:
+    return _tula(lambda g: sympy.Max(*np.abs(g)))
 
 
 # Noise in float32.

@@ -65,7 +65,9 @@ def _orders(
             process, schemes, t1=1.0, key=ctx.key(), paths=paths, **ladder
         )
         evidence = [
-            decide.strong_order(p, run.h, run.errors, route=name, unit=ctx.unit)
+            decide.strong_order(
+                p, run.h, run.errors, floor=run.floor, route=name, unit=ctx.unit
+            )
             for name, run in found.items()
         ]
         if paths >= 8 * first or all(e.data["sufficient"] for e in evidence):
@@ -98,7 +100,7 @@ def additive_order(ctx: Context) -> Iterator[Evidence]:
     """Euler, taming by h|b|, by a root, and projection, on the same Brownian paths.
 
     The reference is Milstein's scheme with a taming of O(h²) at a 32nd of the finest
-    step: it shifts the slopes by at most 0.02.
+    step: what it may shift the slopes by is part of the intervals.
     """
     schemes = {
         "Euler": Euler(),

@@ -175,6 +175,7 @@ def strong_order(
     h: Values,
     errors: Values,
     *,
+    floor: Real = 0.0,
     q: Real = 1,
     cell: Real = 0.25,
     alpha: Real = LEVEL,
@@ -185,7 +186,7 @@ def strong_order(
     With y_j = log_r RMS_i e_ij, the slope p^ is the least-squares slope without the
     coarsest level, p' the one without the finest, and
 
-        half = z se + 1.5 |p^ - p'|/(r^q - 1).
+        half = z se + 1.5 |p^ - p'|/(r^q - 1) + sum_j |w_j| floor/(ln r RMS_j).
 
     Path i has the influence sum_j w_j e_ij^2/(2 ln r mean_i e_ij^2) on the slope
     sum_j w_j y_j; se is the standard deviation of the influences over sqrt n, so the
@@ -196,6 +197,7 @@ def strong_order(
         h: steps, decreasing by one ratio, shape [levels], at least 4.
         errors: sup-over-time (or final) error of every path at every level on the
             same noise, shape [paths, levels].
+        floor: root mean square error of the reference, in the unit of the errors.
         q: step of the relative expansion in powers of h.
         cell: half the distance to the nearest rival order.
         alpha: level of this comparison.
@@ -228,7 +230,7 @@ def strong_order(
             measured="no order", interval=None, detectable=math.inf, fault=why, **common
         )
     fit_order(h, np.sqrt(mean_square))  # refuses steps that are no ladder
-    slope, bias, se = strong_slope(h, errors, float(q))
+    slope, bias, se = strong_slope(h, errors, float(q), float(floor))
     half = normal(alpha) * se + bias
     data = {
         "kind": "order",

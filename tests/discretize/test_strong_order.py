@@ -87,6 +87,19 @@ def test_the_standard_error_sees_that_levels_share_their_paths():
     assert strong_slope(HS, own)[2] > 0.005
 
 
+def test_the_allowance_holds_what_a_reference_shifts_the_slope_by():
+    """Errors c h measured against a reference that is off by 1 % of the finest."""
+    shared = np.abs(np.random.default_rng(1).standard_normal((400, 1))) * HS
+    unit = shared / HS / np.sqrt(np.mean((shared / HS) ** 2))
+    floor = 0.01 * float(np.sqrt(np.mean(shared[:, -1] ** 2)))
+    bias = strong_slope(HS, shared, floor=floor)[1]
+    signs = np.where(np.arange(HS.size) < HS.size / 2, -1.0, 1.0)
+    for shift in (np.ones(HS.size), -np.ones(HS.size), signs, -signs):
+        moved = strong_slope(HS, shared + floor * shift * unit)[0]
+        assert 1e-4 < abs(moved - 1) < 1.02 * bias  # its square is left out
+        assert abs(moved - 1) > 0.2 * bias
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
