@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from discretize.chain_laws.door import require_function
 from discretize.weak_operator import FiniteLaw, Grid, expectation_operator
-from flows import BadInput, Flow, Scheme
-from flows.door import require_number, require_whole
+from flows import BadInput, Dynamics, Flow, Scheme
+from flows.door import as_floats, require_instance, require_number, require_whole
 from sde import Diffusion
 
 
@@ -70,8 +71,10 @@ def circle_generator(grid: CircleGrid, process: Flow) -> Float[np.ndarray, "m m"
             without explicit time.
 
     Raises:
-        BadInput: coefficients that are not of period 2π.
+        BadInput: no flow or grid, or coefficients that are not of period 2π.
     """
+    require_instance(grid, CircleGrid, "grid is a circle's, as CircleGrid(65)")
+    require_instance(process, Flow, "a generator is that of a flow or a diffusion")
     drift, variance = coefficients(process, grid.points[:, 0])
     turned = coefficients(process, grid.points[:, 0] + 2 * np.pi)
     scale = 1 + np.max(np.abs([drift, variance]))
@@ -114,6 +117,7 @@ def circle_semigroup(
     """e^{t1 L}: (e^{t1 L} φ)(x) = E φ(X(t1)) from X(0) = x."""
     from scipy.linalg import expm
 
+    require_number("t1", t1)
     return expm(float(t1) * circle_generator(grid, process))
 
 
@@ -143,15 +147,25 @@ def weak_errors(
         grid: the circle; 65 nodes where None.
 
     Raises:
-        BadInput: a step that does not divide the time, or coefficients that are not
-            periodic.
+        BadInput: an argument of another kind, a step that does not divide the time,
+            or coefficients that are not periodic.
     """
-    grid = grid or CircleGrid()
-    values = np.asarray(phi(grid.points[:, 0]), float)
+    grid = CircleGrid() if grid is None else grid
+    require_instance(grid, CircleGrid, "grid is a circle's, as CircleGrid(65)")
+    require_instance(scheme, Scheme, "a weak error is that of a scheme, as Euler()")
+    require_instance(dynamics, Dynamics, "a scheme steps a dynamics")
+    require_instance(law, FiniteLaw, "law is that of the draws, as normal_law(3)")
+    require_function("process, h -> flow or diffusion,", process)
+    require_function("phi, of an array of angles,", phi)
     require_number("x0", x0)
+    require_number("t1", t1, positive=True)
+    hs = as_floats("hs", hs)
+    if hs.ndim != 1 or not np.all(np.isfinite(hs) & (hs > 0)):
+        raise BadInput(f"hs holds steps > 0, shape [levels]; got {hs}.")
+    values = as_floats("phi(angles)", phi(grid.points[:, 0]))
     start = grid.interpolation(np.array([[float(x0)]]))[0]
     y, errors = jnp.full(1, float(x0)), []
-    for h in np.asarray(hs, float):
+    for h in hs:
         steps = round(float(t1) / h)
         if steps < 1 or abs(steps * h - t1) > 1e-9 * t1:
             raise BadInput(f"the step {h} does not divide the time {t1}.")

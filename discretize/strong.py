@@ -19,11 +19,17 @@ from discretize.order_fit import fit_order, strong_slope
 from discretize.schemes import Milstein
 from discretize.taming import RootTaming
 from flows import BadInput, Draw, NonFiniteState, Scheme, require_float64
-from flows.door import require_instance, require_number, require_whole
-from flows.ravel import require_finite
+from flows.door import (
+    as_floats,
+    require_instance,
+    require_number,
+    require_state,
+    require_whole,
+)
 from flows.types import Scalar
 from sde import Diffusion, Noise
 from sde.noise import as_key
+from sde.starts import Starts, require_step
 
 _CHUNK = 250  # paths held at a time: one shape for most ensembles
 _NUMBERS = 4_000_000  # floats of Brownian paths held at a time
@@ -55,18 +61,28 @@ class StrongOrder:
         return np.sqrt(np.mean(self.errors**2, axis=0))
 
     @property
+    def _seen(self) -> bool:
+        """Whether every level has an error."""
+        return bool(np.all(self.rms > 0))
+
+    @property
     def slope(self) -> float:
-        """Least-squares slope of log RMS over log h, without the coarsest level."""
-        return strong_slope(self.h, self.errors)[0]
+        """Least-squares slope of log RMS over log h, without the coarsest level.
+
+        NaN where a level has no error at all, and no logarithm.
+        """
+        return strong_slope(self.h, self.errors)[0] if self._seen else np.nan
 
     @property
     def standard_error(self) -> float:
         """Of the slope, over paths (levels share them, which is inside)."""
-        return strong_slope(self.h, self.errors)[2]
+        return strong_slope(self.h, self.errors)[2] if self._seen else np.nan
 
     @property
     def bias(self) -> float:
         """What preasymptotic levels and the reference may do to the slope."""
+        if not self._seen:
+            return np.inf
         ratio, n = self.h[0] / self.h[1], self.h.size - 1
         weight = 6 / (n * (n + 1))  # of the finest level in a slope over n levels
         reference = weight * self.floor / float(self.rms[-1]) / math.log(ratio)
@@ -74,15 +90,20 @@ class StrongOrder:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Slope ± (1.96 standard errors + bias)."""
+        """Slope ± (1.96 standard errors + bias); the line where there is no slope."""
+        if not self._seen:
+            return -np.inf, np.inf
         half = _Z95 * self.standard_error + self.bias
         return self.slope - half, self.slope + half
 
     def __repr__(self) -> str:
         low, high = self.interval
         paths, levels = self.errors.shape
+        slope = f"{self.slope:.3f} in [{low:.3f}, {high:.3f}]"
+        if not self._seen:
+            slope = f"no slope, errors of 0 at h = {self.h[self.rms == 0]}"
         return (
-            f"StrongOrder({self.slope:.3f} in [{low:.3f}, {high:.3f}]: {levels} levels "
+            f"StrongOrder({slope}: {levels} levels "
             f"h = {self.h[0]:g} .. {self.h[-1]:g}, {paths} paths, {self.norm})"
         )
 
@@ -134,7 +155,7 @@ def strong_order(
         process: the diffusion.
         schemes: a scheme whose noise is one Brownian increment a step, or a mapping
             name -> scheme.
-        y0: start, in float64.
+        y0: start, a vector or the process's state NamedTuple of vectors.
         t1: final time (the process's unit).
         hs: steps, decreasing by one whole ratio, each dividing t1 - t0; four or more.
         key: a whole number or a jax key.
@@ -150,8 +171,9 @@ def strong_order(
         A `StrongOrder`, or a dictionary name -> `StrongOrder`.
 
     Raises:
-        BadInput: steps that are no ladder, a scheme with other noise, noise that does
-            not commute and no reference.
+        BadInput: steps that are no ladder, no scheme or one with other noise, a start
+            that the process does not take, noise that does not commute and no
+            reference.
         NonFiniteState: a path of a scheme is not finite; a strong error is a mean over
             all paths.
         PrecisionError: float64 is off.
@@ -159,10 +181,12 @@ def strong_order(
     require_float64("a strong order")
     require_instance(process, Diffusion, "strong_order takes a diffusion")
     named = schemes if isinstance(schemes, Mapping) else {"scheme": schemes}
+    if not named:
+        raise BadInput("schemes names one scheme or more; the mapping is empty.")
     reference = Milstein(RootTaming()) if reference is None else reference
+    y0 = _start(process, y0)
     for scheme in (*named.values(), reference):
         _require_increments(scheme, process, y0)
-    require_finite(y0, "the start y0")
     require_number("t0", t0)
     require_number("t1", t1)
     require_whole("paths", paths, 2, 2**32 - 1)
@@ -211,10 +235,20 @@ def _order(name, process, t1, hs, errors, norm, floor) -> StrongOrder:
     return StrongOrder(hs, errors, norm, floor)
 
 
+def _start(process, y0) -> Any:
+    """The start in float64, for which a diffusion's increments have a number."""
+    start = Starts.read(y0, 1)
+    if not start.single:
+        raise BadInput(f"y0 is one state for all paths; got {y0!r:.80}.")
+    y0 = start.one()
+    require_state(process, y0)
+    return y0
+
+
 def _require_increments(scheme, process, y0) -> None:
     require_instance(scheme, Scheme, "a scheme is one such as TamedEuler()")
-    wanted = Draw("normal", (process.brownian(y0),))
-    if scheme.noise_like(process, y0) != wanted:
+    draws = require_step(process, scheme, y0)
+    if draws != Draw("normal", (process.brownian(y0),)):
         raise BadInput(
             f"{type(scheme).__name__} draws other noise than one Brownian increment a "
             "step: its steps of several sizes cannot share a Brownian path."
@@ -223,7 +257,7 @@ def _require_increments(scheme, process, y0) -> None:
 
 def _ladder(hs, span, refine):
     """The steps, how many fine steps each takes, and how many there are in all."""
-    hs = np.asarray(hs, float)
+    hs = as_floats("hs", hs)
     if hs.ndim != 1 or hs.size < 4:
         raise BadInput(f"hs is a decreasing ladder of four steps or more; got {hs}.")
     fit_order(hs, hs)  # refuses steps that are no ladder

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from discretize.chain_laws.door import on_a_line, require_states
 from flows import BadInput, Draw, Dynamics, Scheme
 from flows.door import require_instance, require_number
 from sde import Law
+from sde.starts import require_step
 
 _BLOCK = 512
 """States stepped together; one size, so that each scheme compiles once."""
@@ -110,7 +112,12 @@ def _probe(chain, x):
 
 
 def density_of(step: AffineStep, law: Law, nodes: np.ndarray) -> np.ndarray:
-    """The density at the nodes one step after a law of states, shape [m]."""
+    """The density at the nodes one step after a law of states, shape [m].
+
+    Raises:
+        BadInput: states of another shape than [1].
+    """
+    require_states(law)
     chain = (step.scheme, step.dynamics, jnp.asarray(step.h), step.noise)
     out = np.empty(nodes.size)
     for place, filled in _blocks(nodes):
@@ -120,7 +127,12 @@ def density_of(step: AffineStep, law: Law, nodes: np.ndarray) -> np.ndarray:
 
 
 def exit_of(step: AffineStep, law: Law, box: tuple[float, float]) -> Any:
-    """The probability to lie outside the box one step after a law of states."""
+    """The probability to lie outside the box one step after a law of states.
+
+    Raises:
+        BadInput: states of another shape than [1].
+    """
+    require_states(law)
     chain = (step.scheme, step.dynamics, jnp.asarray(step.h), step.noise)
     return _exit_of(chain, law, jnp.asarray(box))
 
@@ -152,7 +164,8 @@ def _one_normal(scheme: Scheme, dynamics: Dynamics) -> Any:
     """A zero noise of the scheme's structure, or `BadInput` unless it is one normal."""
     state = jnp.asarray(_STATE)
     name = f"{type(scheme).__name__} on {type(dynamics).__name__}"
-    draws = scheme.noise_like(dynamics, state)
+    with on_a_line(dynamics):
+        draws = scheme.noise_like(dynamics, state)
     leaves = [d for d in jax.tree.leaves(draws, is_leaf=_is_draw) if d is not None]
     good = len(leaves) == 1 and leaves[0].law == "normal"
     if not good or int(np.prod(leaves[0].shape)) != 1:
@@ -160,6 +173,7 @@ def _one_normal(scheme: Scheme, dynamics: Dynamics) -> Any:
             f"{name} draws {leaves or 'nothing'} a step; the kernel of a chain needs "
             "one standard normal, and a state of shape [1]."
         )
+    require_step(dynamics, scheme, state)
     if jax.tree.leaves(scheme.init(dynamics, jnp.zeros(()), state)):
         raise BadInput(f"{name} keeps a memory: its states alone are no Markov chain.")
     return jax.tree.map(lambda d: jnp.zeros(d.shape), draws, is_leaf=_is_draw)

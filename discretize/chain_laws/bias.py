@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from discretize.chain_laws.distances import root_between
+from discretize.chain_laws.door import require_function, require_interval
 from discretize.chain_laws.panels import POINTS, rule
 from discretize.chain_laws.tilt import (
     EffectivePotential,
@@ -38,6 +39,8 @@ Function = Callable[[np.ndarray], Any]
 
 DEPTH = 75.0
 """The box ends where log π is this far below its maximum."""
+MOST_CUT = 1e-12
+"""The share of π that a given box may leave out."""
 _WIDEST = 1e4
 _PANELS = 96
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
@@ -86,13 +89,17 @@ class BiasConstants:
 
     def slope(self, f: Function) -> float:
         """The limit of (E_h f - E_π f)/h^p: -Cov_π(f, Φ)/T, f of positions."""
-        values = values_at(f, self.nodes)
+        values = self._values(f)
         mass = self.weights * self.density
         return -float(mass @ (values * self.potential)) / self.temperature
 
     def mean(self, f: Function) -> float:
         """E_π f."""
-        return float((self.weights * self.density) @ values_at(f, self.nodes))
+        return float((self.weights * self.density) @ self._values(f))
+
+    def _values(self, f: Function) -> Vector:
+        require_function("f, of an array of positions,", f)
+        return values_at(f, self.nodes)
 
     def __repr__(self) -> str:
         return (
@@ -117,14 +124,15 @@ def bias_constants(
     Args:
         scheme: a one-step scheme, as `TamedEuler(Polygonal(0.1))`.
         dynamics: a diffusion of state [1] with a stationary density on the line.
-        box: (a, b) with all but nothing of π; found where None.
+        box: (a, b) with all of π but a share of 1e-12; found where None.
         upto: the largest power looked at (`effective_potential`).
 
     Returns:
         The constants.
 
     Raises:
-        BadInput: as `effective_potential`, or no stationary density on the line.
+        BadInput: as `effective_potential`; no stationary density on the line; a box
+            that cuts off more of it.
     """
     return constants_of(effective_potential(scheme, dynamics, upto=upto), box)
 
@@ -134,7 +142,7 @@ def constants_of(
 ) -> BiasConstants:
     """The constants of a given effective potential; see `bias_constants`."""
     score = as_function(effective.score, effective.x)
-    a, b = box_of(score) if box is None else box
+    a, b = box_of(score) if box is None else _whole(score, box)
     slope = as_function(effective.slope, effective.x)
     temperature = float(effective.temperature)
     kinks = [as_function(e, effective.x) for e in effective.kinks]
@@ -247,6 +255,43 @@ def box_of(score: Function, depth: float = DEPTH) -> tuple[float, float]:
         f"no stationary density: exp(∫ 2v/σ²)/σ² does not fall off within |x| <= "
         f"{_WIDEST:g}. Give a box, if the process lives on one."
     )
+
+
+def _whole(score: Function, box: tuple[float, float]) -> tuple[float, float]:
+    """The ends of a box that holds all of π, or `BadInput`."""
+    a, b = require_interval(box)
+    cut = _cut(score, a, b)
+    if not cut <= MOST_CUT:
+        raise BadInput(
+            f"the box ({a:g}, {b:g}) cuts off a share of {cut:.2g} of the stationary "
+            f"density, more than {MOST_CUT:g}: take a wider one, or none, to have it "
+            "found."
+        )
+    return a, b
+
+
+def _cut(score: Function, a: float, b: float) -> float:
+    """The share of π beyond the ends (an estimate where its tails are heavy).
+
+    Where π'/π is infinite, as at 0 for a process of positive numbers, the line ends.
+    """
+    ends = np.array([a, b])
+    with np.errstate(all="ignore"):
+        last = ~np.isfinite(score(ends))
+    try:
+        found = np.array(box_of(score))
+    except BadInput:  # heavy tails, or no line: what is beyond is had from the slopes
+        found = ends
+    low, high = np.where(last, ends, [min(a, found[0]), max(b, found[1])])
+    edges = _merged(np.linspace(low, high, 4 * _PANELS + 1), [a, b])
+    with np.errstate(all="ignore"):
+        nodes, weights, density = _stationary(score, edges)
+        if found is not ends:
+            outside = (nodes < a) | (nodes > b)
+            return float((weights * density)[outside].sum())
+        fall = score(nodes[[0, -1]]) * [1, -1]
+        beyond = np.where(fall > 0, density[[0, -1]] / fall, 1.0)
+    return min(1.0, float(np.sum(np.where(last, 0.0, beyond))))
 
 
 def _edges(a: float, b: float, kinks: list[Function], panels: int) -> np.ndarray:

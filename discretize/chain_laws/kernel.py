@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from discretize.chain_laws.affine import AffineStep, density_of, exit_of
+from discretize.chain_laws.door import require_function, require_interval
 from discretize.chain_laws.panels import REACH, panels
 from discretize.chain_laws.stationary import StationaryLaw, leading
 from flows import BadInput, Dynamics, Scheme
@@ -62,8 +63,9 @@ class TransitionKernel:
         leaving: probability to be outside the box after one step from x_i, shape [m].
 
     Raises:
-        BadInput: a step that is not affine in one normal, that depends on time or keeps
-            a memory, noise that vanishes or is tiny next to the box.
+        BadInput: a state that is not one number, a step that is not affine in one
+            normal, that depends on time or keeps a memory, noise that vanishes or is
+            tiny next to the box.
         PrecisionError: jax computes in float32.
     """
 
@@ -79,7 +81,7 @@ class TransitionKernel:
     ) -> None:
         require_float64("the kernel of a chain")
         self.step = AffineStep(scheme, dynamics, h)
-        self.box = _interval(box)
+        self.box = require_interval(box)
         require_number("resolution", resolution, positive=True)
         self.resolution = float(resolution)
         if nodes is not None:
@@ -94,10 +96,12 @@ class TransitionKernel:
 
     def refined(self, factor: float) -> TransitionKernel:
         """The kernel on the same box with `factor` times the resolution."""
+        require_number("factor", factor, positive=True)
         return self._like(self.box, self.resolution * factor)
 
     def widened(self, factor: float) -> TransitionKernel:
         """The kernel on a box `factor` times as wide about the same centre."""
+        require_number("factor", factor, positive=True)
         a, b = self.box
         middle, half = (a + b) / 2, factor * (b - a) / 2
         return self._like((middle - half, middle + half), self.resolution)
@@ -122,7 +126,11 @@ class TransitionKernel:
         Returns:
             The numbers; the last move is an estimate of the error of the last but one.
         """
-        return [float(quantity(self if f == 1 else self.refined(f))) for f in factors]
+        require_function("quantity, kernel -> number,", quantity)
+        every = as_floats("factors", factors)
+        if every.ndim != 1:
+            raise BadInput(f"factors holds numbers > 0, as (0.5, 1.0); got {factors}.")
+        return [float(quantity(self if f == 1 else self.refined(f))) for f in every]
 
     @cached_property
     def matrix(self) -> Any:
@@ -143,14 +151,12 @@ class TransitionKernel:
 
     def density_after(self, start: Start) -> np.ndarray:
         """The density at the nodes one step after a start, shape [m]."""
+        start = self._start(start)
         if isinstance(start, Law):
             return density_of(self.step, start, self.nodes)
-        start = as_floats("the start", start)
         if start.ndim == 0:
-            self._require_inside(float(start))
-            m, s = self.step.at(start[None])
-            return _gaussian(self.nodes, m, s)
-        return self.matrix @ (self.weights * self._density(start))
+            return _gaussian(self.nodes, *self.step.at(start[None]))
+        return self.matrix @ (self.weights * start)
 
     def propagate(self, start: Start, steps: int) -> np.ndarray:
         """The density of the chain at the nodes after some steps, shape [m].
@@ -162,7 +168,8 @@ class TransitionKernel:
             steps: number of steps, >= 0 (>= 1 from a point or a law).
 
         Raises:
-            BadInput: a start outside the box, or of another shape.
+            BadInput: a start outside the box or of another shape, a law of states of
+                another shape than [1], a density that is negative somewhere.
         """
         return self._run(start, steps)[0]
 
@@ -187,15 +194,13 @@ class TransitionKernel:
         Probabilities far below rounding of 1 keep their digits.
         """
         require_whole("steps", steps)
+        start = self._start(start)
         if isinstance(start, Law):
             first = float(exit_of(self.step, start, self.box))
-        elif np.ndim(start) == 0:
-            self._require_inside(float(start))
-            m, s = self.step.at(np.asarray([start], float))
-            first = float(self._leaving(m, s)[0])
+        elif start.ndim == 0:
+            first = float(self._leaving(*self.step.at(start[None]))[0])
         else:
-            density = self._density(np.asarray(start, float))
-            first = float(self.weights @ (density * self.leaving))
+            first = float(self.weights @ (start * self.leaving))
         if steps == 1:
             return first
         outward = self.weights * self.leaving
@@ -234,7 +239,8 @@ class TransitionKernel:
 
     def expect(self, f: Function, density: np.ndarray) -> float:
         """∫ f p over the box for a density p at the nodes."""
-        return float(self.weights @ (self._values(f) * self._density(density)))
+        p = self._density(as_floats("the density", density))
+        return float(self.weights @ (self._values(f) * p))
 
     def stationary(self, *, quasi: bool = False) -> StationaryLaw:
         r"""The stationary law of the chain, from one linear solve.
@@ -284,9 +290,10 @@ class TransitionKernel:
     def _run(self, start, steps, watch=None) -> tuple[np.ndarray, np.ndarray]:
         require_whole("steps", steps, lowest=0)
         if steps == 0:
-            if np.ndim(start) != 1 or isinstance(start, Law):
+            start = self._start(start)
+            if isinstance(start, Law) or start.ndim == 0:
                 raise BadInput("a point or a law has a density after one step, not 0.")
-            return self._density(np.asarray(start, float)), np.zeros(0)
+            return start, np.zeros(0)
         p, seen = self.density_after(start), np.zeros(steps)
         for k in range(steps):
             if k:
@@ -304,7 +311,22 @@ class TransitionKernel:
         return np.where(np.isnan(m), 1.0, out)  # overflow: inf - inf
 
     def _values(self, f: Function) -> np.ndarray:
+        require_function("f, of an array of positions,", f)
         return values_at(f, self.nodes)
+
+    def _start(self, start: Start) -> Any:
+        """A law, a point of the box as an array of shape [], or a density [m]."""
+        if isinstance(start, Law):
+            return start
+        values = as_floats("the start", start)
+        if values.ndim:
+            return self._density(values)
+        if not self.box[0] <= values <= self.box[1]:
+            raise BadInput(
+                f"a start is a law, a density at the nodes, or a point inside the box: "
+                f"{start!r:.60} lies outside the box {self.box}."
+            )
+        return values
 
     def _density(self, p: np.ndarray) -> np.ndarray:
         if p.shape != self.nodes.shape or not np.all(np.isfinite(p)):
@@ -312,11 +334,11 @@ class TransitionKernel:
                 f"a density is given by its {self.nodes.size} finite values at the "
                 f"nodes; got shape {p.shape}."
             )
+        if np.any(p < 0):
+            raise BadInput(
+                f"a density is nowhere negative; the least is {p.min():.3g}."
+            )
         return p
-
-    def _require_inside(self, x: float) -> None:
-        if not self.box[0] <= x <= self.box[1]:
-            raise BadInput(f"the start {x:g} lies outside the box {self.box}.")
 
     def __repr__(self) -> str:
         s = self.deviation
@@ -334,12 +356,3 @@ def _gaussian(y: Any, m: Any, s: Any) -> Any:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         value = np.exp(-0.5 * ((y - m) / s) ** 2) / (s * math.sqrt(2 * np.pi))
     return np.nan_to_num(value, nan=0.0)  # a mean that overflowed to nan is far away
-
-
-def _interval(box: Sequence[float] | None) -> tuple[float, float]:
-    if box is None:
-        raise BadInput("name the interval of the kernel: box=(a, b).")
-    ends = as_floats("box", box)
-    if ends.shape != (2,) or not np.all(np.isfinite(ends)) or ends[0] >= ends[1]:
-        raise BadInput(f"the box is an interval (a, b) with a < b; got {box!r}.")
-    return float(ends[0]), float(ends[1])

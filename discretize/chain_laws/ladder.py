@@ -16,6 +16,7 @@ from discretize.chain_laws.distances import (
     total_variation_1d,
     wasserstein_1d,
 )
+from discretize.chain_laws.door import require_function
 from discretize.chain_laws.kernel import TransitionKernel
 from discretize.chain_laws.panels import POINTS
 from discretize.chain_laws.stationary import StationaryLaw
@@ -77,6 +78,7 @@ class BiasLadder:
         Args:
             density: a function of an array of positions; it need not be normalised.
         """
+        require_function("density, of an array of positions,", density)
         targets = []
         for law in self.laws:
             values = as_floats("density(nodes)", density(law.nodes))

@@ -11,9 +11,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from flows import BadInput, Draw, Dynamics, Scheme
-from flows.door import require_instance, require_number
+from flows import BadInput, Draw, Dynamics, Scheme, require_float64
+from flows.door import as_floats, require_instance, require_number, require_state
 from sde import LangevinState, UnderdampedLangevin
+from sde.starts import Starts, require_step
 
 _PROBES = 3
 _TOLERANCE = 1e-10
@@ -100,12 +101,15 @@ def linear_step(
 
     Raises:
         BadInput: a step that is not affine, depends on time, keeps a memory or draws
-            something else than normals; no state to go by.
+            something else than normals; no state to go by, or one that the dynamics
+            does not take.
+        PrecisionError: jax computes in float32.
     """
+    require_float64("the law of a linear chain")
     require_instance(scheme, Scheme, "the law of a chain takes a scheme, as Euler()")
     require_instance(dynamics, Dynamics, "a chain's law takes a dynamics")
     require_number("h", h, positive=True)
-    y = jax.tree.map(lambda a: jnp.zeros_like(a, float), _example(dynamics, y))
+    y = _example(dynamics, y)
     name = f"{type(scheme).__name__} on {type(dynamics).__name__}"
     noise = _zero_noise(scheme, dynamics, y, name)
     n, size = _size(y), _size(y) + _size(noise)
@@ -151,6 +155,7 @@ def stationary_covariance(
     Raises:
         BadInput: no stationary law, since the spectral radius is 1 or more; and as in
             `linear_step`.
+        PrecisionError: jax computes in float32.
     """
     from scipy.linalg import solve_discrete_lyapunov
 
@@ -167,8 +172,14 @@ def stationary_covariance(
 
 
 def _example(dynamics: Any, y: Any) -> Any:
+    """A state of zeros."""
     if y is not None:
-        return y
+        y = jax.tree.map(lambda a: np.zeros(np.shape(as_floats("y", a))), y)
+        start = Starts.read(y, 1)
+        if not start.single or isinstance(y, dict | list):
+            raise BadInput(f"y is a vector, or a NamedTuple of vectors; got {y!r:.60}.")
+        require_state(dynamics, start.one())
+        return start.one()
     size = getattr(getattr(dynamics, "objective", None), "size", None)
     if size is None:
         raise BadInput(
@@ -180,9 +191,9 @@ def _example(dynamics: Any, y: Any) -> Any:
 
 
 def _zero_noise(scheme: Any, dynamics: Any, y: Any, name: str) -> Any:
+    draws = require_step(dynamics, scheme, y)
     if jax.tree.leaves(scheme.init(dynamics, jnp.zeros(()), y)):
         raise BadInput(f"{name} keeps a memory: its states alone are no Markov chain.")
-    draws = scheme.noise_like(dynamics, y)
     laws = {d.law for d in jax.tree.leaves(draws, is_leaf=_is_draw)}
     if laws - {"normal"}:
         raise BadInput(f"{name} draws {sorted(laws)}; accepted are standard normals.")

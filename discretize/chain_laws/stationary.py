@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from discretize.chain_laws.door import require_function
 from discretize.chain_laws.panels import TO_LEGENDRE
 from sde.quadrature import GAUSS, POINTS, values_at
 
@@ -40,6 +41,7 @@ class StationaryLaw(NamedTuple):
 
     def expect(self, f: Callable[[np.ndarray], Any]) -> float:
         """∫ f p, for a function f of arrays of positions."""
+        require_function("f, of an array of positions,", f)
         return float(self.weights @ (values_at(f, self.nodes) * self.density))
 
     def cdf(self, x: Any) -> Any:

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from discretize.chain_laws.door import on_a_line
 from discretize.local_order import average, noise_symbols
 from discretize.series import coefficients, is_zero, resolved
 from flows import BadInput, Scheme
@@ -95,20 +96,16 @@ def effective_potential(
         The effective potential, as expressions.
 
     Raises:
-        BadInput: a state of more dimensions, a step that is not consistent with the
-            dynamics or has no expansion in √h, a bias beyond h^upto, or a kink of the
-            step where a derivative is needed.
+        BadInput: a state of more dimensions, a drift, noise or step that depends on
+            time, a step that is not consistent with the dynamics or has no expansion
+            in √h, a bias beyond h^upto, or a kink of the step where a derivative is
+            needed.
         NoSymbolicFace: the step or the model uses a primitive without symbolic rule.
     """
     import sympy as sp
 
-    require_instance(
-        scheme, Scheme, "a stationary bias is that of a scheme, as Euler()"
-    )
-    require_instance(dynamics, Diffusion, "a stationary bias needs a diffusion")
-    top = Fraction(upto)
-    if top <= 0 or (2 * top).denominator != 1:
-        raise BadInput(f"upto is a positive multiple of 1/2; got {upto}.")
+    _require_scheme(scheme)
+    top = _power(upto)
     model = _model(dynamics)
     x = model.x
     step = _increments(scheme, dynamics, top + 1)
@@ -152,7 +149,9 @@ def step_operators(
     Raises:
         BadInput, NoSymbolicFace: as `effective_potential`.
     """
-    step = _increments(scheme, dynamics, Fraction(upto))
+    _require_scheme(scheme)
+    _require_diffusion(dynamics)
+    step = _increments(scheme, dynamics, _power(upto))
     out = {}
     for k in range(1, len(step.increments) + 1):
         operator = _operator(step, k)
@@ -170,7 +169,8 @@ def score_of(dynamics: Diffusion) -> tuple[Expression, Any]:
         dynamics: a diffusion whose state has shape [1].
 
     Raises:
-        BadInput: a state of more dimensions, or a diffusion without noise.
+        BadInput: a state of more dimensions, a diffusion without noise, or one whose
+            drift or noise depends on time.
     """
     model = _model(dynamics)
     return model.score, model.x
@@ -201,17 +201,19 @@ class _Step(NamedTuple):
 def _model(dynamics: Diffusion) -> _Model:
     """The drift and σ², read off the generator applied to x and x²."""
 
-    def probes(dynamics, y):
-        first = dynamics.generator(lambda t, y: y[0])(0.0, y)
-        second = dynamics.generator(lambda t, y: y[0] ** 2)(0.0, y)
+    def probes(dynamics, t, y):
+        first = dynamics.generator(lambda t, y: y[0])(t, y)
+        second = dynamics.generator(lambda t, y: y[0] ** 2)(t, y)
         return first, second
 
     import sympy as sp
 
-    _require_line(dynamics)
-    y = symbol_vector("x", 1)
-    found = trace(probes, dynamics, y)
-    drift, second = (resolved(e) for e in found.value)
+    _require_diffusion(dynamics)
+    y, t = symbol_vector("x", 1), sp.Dummy("t", real=True)
+    with on_a_line(dynamics):
+        found = trace(probes, dynamics, t, y)
+    name = f"the drift or the noise of {type(dynamics).__name__}"
+    drift, second = (_without(t, resolved(e), name) for e in found.value)
     spread = sp.expand(second - 2 * y[0] * drift)
     if is_zero(spread):
         raise BadInput("without noise there is no stationary density to perturb.")
@@ -219,26 +221,56 @@ def _model(dynamics: Diffusion) -> _Model:
     return _Model(y[0], drift, spread, score, found.exact)
 
 
-def _require_line(dynamics: Diffusion) -> None:
-    size = getattr(getattr(dynamics, "objective", None), "size", 1)
-    if size != 1:
-        raise BadInput(f"the state is one number, of shape [1]; the loss takes {size}.")
+def _require_scheme(scheme: Scheme) -> None:
+    require_instance(scheme, Scheme, "the law of a chain takes a scheme, as Euler()")
+
+
+def _require_diffusion(dynamics: Diffusion) -> None:
+    require_instance(dynamics, Diffusion, "a stationary bias needs a diffusion")
+
+
+def _power(upto: Any) -> Fraction:
+    """A largest power of h."""
+    try:
+        top = Fraction(upto)
+    except (TypeError, ValueError, ArithmeticError):
+        top = Fraction(0)
+    if top <= 0 or (2 * top).denominator != 1:
+        raise BadInput(f"upto is a positive multiple of 1/2; got {upto!r:.60}.")
+    return top
+
+
+def _without(t: Any, expression: Expression, what: str) -> Expression:
+    """The expression, which may hold the time t but not depend on it."""
+    import sympy as sp
+
+    if t not in expression.free_symbols:
+        return expression
+    if not is_zero(sp.diff(expression, t)):
+        shown = expression.xreplace({t: sp.Symbol("t")})
+        raise BadInput(
+            f"{what} depends on time ({shown!s:.80}); a stationary law needs one that "
+            "does not."
+        )
+    return expression.subs(t, 0)
 
 
 def _increments(scheme: Scheme, dynamics: Diffusion, top: Fraction) -> _Step:
     """The step's increments up to h^top."""
     import sympy as sp
 
-    _require_line(dynamics)
     y, s = symbol_vector("x", 1), sp.Symbol("s", positive=True)
-    noise, laws = noise_symbols(scheme, dynamics, y)
+    t = sp.Dummy("t", real=True)
 
-    def step(scheme, dynamics, y, h, noise):
-        carry = scheme.init(dynamics, 0.0, y)
-        return scheme.step(dynamics, 0.0, y, h, noise, carry).y
+    def step(scheme, dynamics, t, y, h, noise):
+        carry = scheme.init(dynamics, t, y)
+        return scheme.step(dynamics, t, y, h, noise, carry).y
 
-    found = trace(step, scheme, dynamics, y, s**2, noise)
-    moved = almost_everywhere(resolved(found.value[0])) - y[0]
+    with on_a_line(dynamics):
+        noise, laws = noise_symbols(scheme, dynamics, y)
+        found = trace(step, scheme, dynamics, t, y, s**2, noise)
+    moved = almost_everywhere(resolved(found.value[0]))
+    moved = _without(t, moved, f"the step of {type(scheme).__name__}") - y[0]
     roots = [e.exp.q for e in moved.atoms(sp.Pow) if e.base == s and e.exp.is_Rational]
     unit = math.lcm(1, *map(int, roots))
     moved = moved.xreplace({s: s**unit}) if unit > 1 else moved
