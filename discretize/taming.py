@@ -33,9 +33,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows import BadInput
-from flows.dynamics import parameter
+from flows.dynamics import parameter, require_range
+from flows.types import is_traced
 
 Vector = Float[Array, " n"]
+
+
+def _require(name: str, value: Any, *, positive: bool = False) -> None:
+    """Refuse a parameter that is no number >= 0 (> 0 where `positive`)."""
+    if jnp.shape(value) != ():
+        raise BadInput(f"{name} is one number; got shape {jnp.shape(value)}.")
+    require_range(name, value)
+    if positive and not is_traced(value) and value.dtype != object and value == 0:
+        raise BadInput(f"{name} is > 0; got {value}.")
 
 
 def total(drift: tuple[Vector, ...]) -> Vector:
@@ -80,6 +90,9 @@ class NormTaming(Taming):
 
     exponent: Array = eqx.field(converter=parameter, default=1.0)
 
+    def __check_init__(self):
+        _require("exponent", self.exponent, positive=True)
+
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """b/(1 + h^α |b|)."""
         del y
@@ -95,6 +108,9 @@ class CoordinateTaming(Taming):
     """
 
     exponent: Array = eqx.field(converter=parameter, default=1.0)
+
+    def __check_init__(self):
+        _require("exponent", self.exponent, positive=True)
 
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """bᵢ/(1 + h^α |bᵢ|)."""
@@ -124,6 +140,9 @@ class StateRootTaming(Taming):
 
     r: Array = eqx.field(converter=parameter, default=1.0)
 
+    def __check_init__(self):
+        _require("r", self.r)
+
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """b/√(1 + h |y|^{2r})."""
         square = h * jnp.sum(y**2) ** self.r
@@ -142,6 +161,9 @@ class StateTaming(Taming):
 
     r: Array = eqx.field(converter=parameter, default=1.0)
 
+    def __check_init__(self):
+        _require("r", self.r)
+
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """b/(1 + √h |y|^{2r})."""
         return total(drift) / (1 + jnp.sqrt(h) * jnp.sum(y**2) ** self.r)
@@ -155,7 +177,8 @@ class Polygonal(Taming):
     term moves each coordinate by less than √h a step.
 
     Reference: Lim and Sabanis, "Polygonal Unadjusted Langevin Algorithms", JMLR 25(53),
-    2024, arXiv 2105.13937.
+    2024, arXiv 2105.13937. Public code of e-TheoPouLa (arXiv 2210.13193) tames its two
+    parts in the same way.
 
     Attributes:
         eps: ε > 0, in gradient units.
@@ -164,6 +187,10 @@ class Polygonal(Taming):
 
     eps: Array = eqx.field(converter=parameter, default=0.1)
     r: Array = eqx.field(converter=parameter, default=1.0)
+
+    def __check_init__(self):
+        _require("eps", self.eps, positive=True)
+        _require("r", self.r)
 
     def __call__(self, h: Any, y: Vector, drift: tuple[Vector, ...]) -> Vector:
         """The tamed and boosted gradient part, and the tamed regulariser."""

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
 from flows import BadInput, Objective
+from flows.door import require_instance
+from flows.types import is_traced
+from sde.minibatch import rows_of
 
 
 class TrainingRun(NamedTuple):
@@ -48,11 +52,15 @@ def train(
         keep_path: whether to return all positions.
 
     Raises:
-        BadInput: batches of another shape.
+        BadInput: an objective without data rows, what is no optax optimiser, batches
+            of another shape, or rows that the data does not have.
     """
-    if jnp.ndim(batches) != 2:
-        shape = jnp.shape(batches)
-        raise BadInput(f"batches holds row indices, shape [steps, b]; got {shape}.")
+    require_instance(objective, Objective, "train takes an objective")
+    if not callable(getattr(optimizer, "update", None)):
+        raise BadInput(
+            f"optimizer is optax's, as theopoula(0.1); got {optimizer!r:.60}."
+        )
+    _require_rows(batches, rows_of(objective))
     optimizer = optax.with_extra_args_support(optimizer)
     start = objective.ravel(params)
     params = eqx.filter(objective.params(start), eqx.is_array)
@@ -74,6 +82,24 @@ def train(
     (params, _), (losses, rows) = jax.lax.scan(step, loop, jnp.asarray(batches))
     path = None if rows is None else jnp.concatenate([start[None], rows])
     return TrainingRun(objective.params(_flat(params)), losses, path)
+
+
+def _require_rows(batches: Any, rows: int) -> None:
+    shape = jnp.shape(batches)
+    whole = jnp.issubdtype(jnp.result_type(batches), jnp.integer)
+    if len(shape) != 2 or not shape[1] or not whole:
+        raise BadInput(
+            "batches holds row indices, whole numbers of shape [steps, b], b >= 1; got "
+            f"shape {shape} of {jnp.result_type(batches)}."
+        )
+    if is_traced(batches):
+        return
+    drawn = np.asarray(batches)
+    if drawn.size and not 0 <= drawn.min() <= drawn.max() < rows:
+        raise BadInput(
+            f"batches hold rows 0 to {rows - 1} of the data; got {drawn.min()} to "
+            f"{drawn.max()}."
+        )
 
 
 def _flat(params: Any) -> Any:

@@ -94,8 +94,8 @@ check("langevin.ubu-bias")
 # %% [markdown]
 # ## 3. Until it blows up
 #
-# All words in A, B, O turn unstable at $h = 2\sqrt{M/k}$, at any friction. UBU lasts
-# longer, to $h\tanh(\gamma h/2) = 2\gamma M/k$.
+# BAOAB, ABOBA, OBABO and OABAO turn unstable at $h = 2\sqrt{M/k}$, at any friction.
+# UBU lasts longer, to $h\tanh(\gamma h/2) = 2\gamma M/k$.
 
 # %%
 for friction in (0.5, 2.0, 8.0):

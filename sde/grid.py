@@ -42,6 +42,8 @@ def whole_steps(t0: Any, t1: Any, h: Any) -> int:
     if h <= 0:
         raise BadInput(f"the step size h is positive; got h = {h}.")
     ratio = (t1 - t0) / h
+    if not ratio < _LIMIT:
+        raise BadInput(f"noise is counted for 2**32 steps; got {ratio:.6g} of h = {h}.")
     steps = round(ratio)
     if steps < 1:
         raise BadInput(f"t1 lies at least one step after t0; got t0={t0}, t1={t1}.")

@@ -116,10 +116,11 @@ class MinibatchNoise(GradientNoise):
         return self.scale / self.rows * centred.T @ centred
 
     def captured(self, x: Vector) -> Float[Array, ""]:
-        """The share of tr Σ(x) that the rank keeps, in [0, 1]."""
+        """The share of tr Σ(x) that the rank keeps, in [0, 1]; 1 where Σ(x) = 0."""
         values = jnp.linalg.eigvalsh(self._gram(x))
-        kept = values[-self.rank :] if self.rank else values
-        return jnp.sum(kept) / jnp.sum(values)
+        kept = jnp.sum(values[-self.rank :] if self.rank else values)
+        whole = jnp.sum(values)
+        return jnp.where(whole > 0, kept / jnp.where(whole > 0, whole, 1.0), 1.0)
 
     def draws(self, x: Vector) -> Draw:
         """B uniform variables."""

@@ -58,6 +58,12 @@ class StochasticModifiedEquation(Diffusion):
 
     def __check_init__(self):
         require_instance(
+            self.objective, Objective, "StochasticModifiedEquation takes an objective"
+        )
+        if jnp.shape(self.learning_rate) != ():
+            shape = jnp.shape(self.learning_rate)
+            raise BadInput(f"learning_rate is one number; got shape {shape}.")
+        require_instance(
             self.gradient_noise,
             GradientNoise,
             "gradient_noise is a GradientNoise, as MinibatchNoise(objective, 32)",

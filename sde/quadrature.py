@@ -30,7 +30,7 @@ class Panels(NamedTuple):
 
 
 def values_at(f: Callable[[np.ndarray], Any], nodes: np.ndarray) -> np.ndarray:
-    """The values of f at all nodes, shape [m]; a constant is one value each.
+    """The values of f at all nodes, shape [m]; a plain number stands for all of them.
 
     Args:
         f: function of all positions at once, [m] in one dimension, else [m, n].
@@ -40,8 +40,11 @@ def values_at(f: Callable[[np.ndarray], Any], nodes: np.ndarray) -> np.ndarray:
         BadInput: values of another shape.
     """
     m = nodes.shape[:1]
-    values = as_floats("f(positions)", f(nodes))
-    if values.shape not in ((), m):
+    given = f(nodes)
+    values = as_floats("f(positions)", given)
+    # A plain number is a constant; an array of shape [] is one entry of the positions.
+    constant = isinstance(given, int | float) and not isinstance(given, np.generic)
+    if values.shape != m and not constant:
         raise BadInput(
             f"f takes all positions at once, an array of shape {list(nodes.shape)}, "
             f"and gives one value each, shape {list(m)}; got {list(values.shape)}."

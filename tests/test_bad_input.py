@@ -11,6 +11,7 @@ import optax
 import pytest
 import sympy
 
+import discretize
 import flows
 from discretize import ADAM, SGD, Euler, compare, convergence, order, prove
 from flows import BadInput, GradientFlow, from_loss, from_sympy, iterate, solve
@@ -216,3 +217,40 @@ def test_a_bare_position_is_no_state_of_a_central_flow():
         complementarity(FLOW, 0.0, START)
     with pytest.raises(BadInput, match="one number; got shape"):
         GradientDescent(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: discretize.NormTaming(-1.0),
+        lambda: discretize.NormTaming([1.0, 2.0]),
+        lambda: discretize.CoordinateTaming(0.0),
+        lambda: discretize.StateTaming(-1.0),
+        lambda: discretize.StateRootTaming(np.nan),
+        lambda: discretize.Polygonal(0.0),
+        lambda: discretize.Polygonal(0.1, -1.0),
+    ],
+)
+def test_a_taming_takes_numbers_in_their_range(make):
+    with pytest.raises(BadInput, match=r"exponent|r is|eps"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [[[0, 20]], [[-1, 0]], [[0.0, 1.0]], np.zeros((3, 0), int), [0, 1]],
+    ids=["beyond", "negative", "floats", "empty", "flat"],
+)
+def test_training_takes_rows_that_the_data_has(batches):
+    data = np.linspace(0.0, 1.0, 20)
+    line = from_loss(lambda p, x: jnp.mean((p * x - 1) ** 2), jnp.zeros(()), data)
+    with pytest.raises(BadInput, match="batches"):
+        discretize.train(line, optax.sgd(0.1), jnp.zeros(()), np.asarray(batches))
+    with pytest.raises(BadInput, match="optimizer is optax's"):
+        discretize.train(line, ADAM, jnp.zeros(()), np.zeros((1, 2), int))
+
+
+def test_a_run_is_no_longer_than_the_noise_can_count():
+    with pytest.raises(BadInput, match=r"2\*\*32"):
+        process = OverdampedLangevin(BOWL, 1.0)
+        simulate(process, START, t1=1e15, scheme=Euler(), h=1e-3, key=0, paths=1)

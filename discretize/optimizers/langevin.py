@@ -203,7 +203,7 @@ def tula(
 
         θ ← θ - λ g/(1 + λ|g|) + √(2λ/β) ξ,   g = ∇f(θ),
 
-    |g| over all parameters: the drift moves θ by less than 1 a step, whatever g is.
+    |g| over all parameters: the drift moves θ by less than 1 a step, for any finite g.
     Taming is not scale free: rescaling the loss changes the method.
 
     Reference: Brosse, Durmus, Moulines and Sabanis, "The tamed unadjusted Langevin

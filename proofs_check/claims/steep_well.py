@@ -56,7 +56,7 @@ def _rounded(value: Any) -> Measurement:
     unit="|θ|",
 )
 def stall(ctx: Context) -> Iterator[Evidence]:
-    """The smallest |θ| along each run of each optimiser."""
+    """|θ| at the end of each run of each optimiser."""
     for name in ("Adam", "AMSGrad", "RMSProp"):
         yield _stays_out(ctx, name)
 

@@ -211,3 +211,5 @@ def test_a_function_takes_all_positions_at_once():
     assert law.expect(lambda x: 3.0) == pytest.approx(3.0, rel=1e-12)
     with pytest.raises(BadInput, match="all positions at once"):
         law.expect(lambda x: x[:2])
+    with pytest.raises(BadInput, match="all positions at once"):
+        law.expect(lambda x: x[0] ** 2)  # the square of one position
