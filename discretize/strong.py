@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,10 +82,7 @@ class StrongOrder:
         """What preasymptotic levels and the reference may do to the slope."""
         if not self._seen:
             return np.inf
-        ratio, n = self.h[0] / self.h[1], self.h.size - 1
-        weight = 6 / (n * (n + 1))  # of the finest level in a slope over n levels
-        reference = weight * self.floor / float(self.rms[-1]) / math.log(ratio)
-        return strong_slope(self.h, self.errors)[1] + reference
+        return strong_slope(self.h, self.errors, floor=self.floor)[1]
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -168,14 +168,16 @@ def trapezoid_probabilities(ctx: Context) -> Iterator[Evidence]:
             claimed,
             decide.ladder(found, condition=FLOOR, bias=DIGITS * claimed),
             delta=ctx.delta,
-            quantity=f"T = {temperature:g}, h = {h:g}, trapezoid rule",
+            quantity=f"T = {temperature:g}, h = {h:g}",
+            route="trapezoid rule",
         )
     found = [_killed_by_trapezoid(n) for n in (20, 40, 80)]
     yield decide.equal(
         KILLED,
         decide.ladder(found, condition=FLOOR, bias=DIGITS * KILLED),
         delta=ctx.delta,
-        quantity="killed at R, trapezoid rule",
+        quantity="killed at R",
+        route="trapezoid rule",
     )
 
 
@@ -278,7 +280,8 @@ def trapezoid_suprema(ctx: Context) -> Iterator[Evidence]:
             SUPREMA[h],
             decide.ladder(found, condition=FLOOR, bias=DIGITS * SUPREMA[h]),
             delta=ctx.delta,
-            quantity=f"h = {h:g}, trapezoid rule",
+            quantity=f"h = {h:g}",
+            route="trapezoid rule",
         )
 
 

@@ -103,7 +103,8 @@ def moment_bound(ctx: Context) -> Iterator[Evidence]:
 def _(ctx: Context) -> Evidence:
     """Far out its drift is -1/(√h x): tails like |x|^{-1/√h} = |x|^{-3.16}.
 
-    So E X² is finite and E X⁴ is not; what E X² has inside the box exceeds 2 already.
+    So E X² is finite and E X⁴ is not. Its part inside the box, a lower bound, exceeds
+    2 all along: it falls from 7.05 at time 5 to 4.07 at time 40.
     """
     return _largest(ctx, _kernel(StateTaming(2.0), 0.1, 10.0), "TUSLA")
 
