@@ -41,7 +41,7 @@ def test_against_a_plain_loop():
         a, b = a - 0.2 * np.mean(residual * x), b - 0.2 * np.mean(residual)
     np.testing.assert_allclose([run.params["a"], run.params["b"]], [a, b], rtol=1e-13)
     assert run.path.shape == (7, 2)
-    with pytest.raises(BadInput, match=r"shape \[steps, b\]; got \(6,\)"):
+    with pytest.raises(BadInput, match=r"shape \[steps, b\], b >= 1; got shape \(6,\)"):
         train(f, optax.sgd(0.1), params, batches[:, 0])
 
 
