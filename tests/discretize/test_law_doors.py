@@ -241,7 +241,7 @@ RUN = {"t1": 1.0, "hs": HS, "key": 0, "paths": 2, "refine": 4}
         ({"schemes": None}, "a scheme is one"),
         ({"process": PLANE}, "vector of 2"),
     ],
-    ids=str,
+    ids=lambda wrong: "-".join(wrong) if isinstance(wrong, dict) else None,
 )
 def test_the_door_of_strong_orders(change, what):
     given = {"process": ONE, "schemes": Euler(), "y0": jnp.ones(1)} | RUN
@@ -313,7 +313,7 @@ def test_a_quadratic_in_single_precision_is_not_called_nonlinear():
         {"law": None},
         {"grid": 65},
     ],
-    ids=str,
+    ids=lambda wrong: "-".join(wrong) if isinstance(wrong, dict) else None,
 )
 def test_the_door_of_weak_errors(change):
     given = {"scheme": Euler(), "dynamics": OU, "process": lambda h: OU, "phi": np.sin}
