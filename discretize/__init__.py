@@ -144,11 +144,9 @@ from discretize.schemes import lie as lie
 from discretize.schemes import strang as strang
 from discretize.self_stabilisation import SelfStabilised as SelfStabilised
 from discretize.self_stabilisation import self_stabilisation as self_stabilisation
-from discretize.shuffled import FiniteSum as FiniteSum
 from discretize.shuffled import MeanEpoch as MeanEpoch
 from discretize.shuffled import ShuffledEpoch as ShuffledEpoch
 from discretize.shuffled import ShuffledFlow as ShuffledFlow
-from discretize.shuffled import finite_sum as finite_sum
 from discretize.shuffled import partition as partition
 from discretize.stability import Stability as Stability
 from discretize.stability import characteristic_polynomial as characteristic_polynomial

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from flows import BadInput, Draw, Facts, Flow, Objective, Scheme, Step
+from flows import BadInput, Draw, Flow, Objective, Scheme, Step
 from flows.dynamics import parameter, require_range
 from flows.types import is_traced
 
@@ -61,11 +60,7 @@ def require_rows(objective: Any, batches: Any) -> None:
     Raises:
         BadInput: rows left out or beyond the last, which jax would clip in silence.
     """
-    if isinstance(objective, FiniteSum):
-        rows: int | None = len(objective.losses)
-    else:
-        data = getattr(objective, "data", None)
-        rows = None if data is None else data.rows
+    rows = objective.rows if isinstance(objective, Objective) else None
     if rows is None or is_traced(batches):
         return
     found, last = batches.size, int(np.asarray(batches).max())
@@ -74,48 +69,6 @@ def require_rows(objective: Any, batches: Any) -> None:
             f"batches cover all {rows} rows of the objective, each once; got {found} "
             f"rows up to {last}."
         )
-
-
-class FiniteSum(Objective):
-    """The mean f = (1/m) Σ_i f_i of given losses (see `finite_sum`).
-
-    Attributes:
-        losses: f_1, ..., f_m, objectives of one size.
-    """
-
-    facts: Facts
-    losses: tuple[Objective, ...]
-
-    @property
-    def size(self) -> int:
-        """Number n of parameters."""
-        return self.losses[0].size
-
-    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
-        """The mean of f_i(x) over the indices in `batch` (default: all)."""
-        values = jnp.stack([f.value(x) for f in self.losses])
-        return jnp.mean(values if batch is None else values[batch])
-
-    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
-        """The mean of ∇f_i(x) over the indices in `batch` (default: all)."""
-        slopes = jnp.stack([f.gradient(x) for f in self.losses])
-        return jnp.mean(slopes if batch is None else slopes[batch], axis=0)
-
-
-def finite_sum(losses: Sequence[Objective]) -> FiniteSum:
-    """The mean f = (1/m) Σ_i f_i of losses; `batch` then holds their indices.
-
-    Args:
-        losses: f_1, ..., f_m, objectives of one size.
-
-    Raises:
-        BadInput: no losses, or losses of different sizes.
-    """
-    losses = tuple(losses)
-    sizes = {f.size for f in losses}
-    if len(sizes) != 1:
-        raise BadInput(f"summands of one size, at least one; got sizes {sizes}.")
-    return FiniteSum(Facts(), losses)
 
 
 class ShuffledFlow(Flow):

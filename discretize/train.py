@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from flows import BadInput, Objective
 from flows.door import require_instance
+from flows.finite_sums import rows_of
 from flows.types import is_traced
-from sde.minibatch import rows_of
 
 
 class TrainingRun(NamedTuple):

@@ -115,7 +115,7 @@ print(numbers.caption)
 # own gradient norms. `MeanEpoch` is a scheme, so the same recursion gives its terms.
 
 # %%
-parts = discretize.finite_sum([wavy(), quadratic([1.0, 3.0])])
+parts = flows.finite_sum([wavy(), quadratic([1.0, 3.0])])
 batches = discretize.partition(2, 2)
 eta = 0.1
 by_recursion = discretize.ModifiedFlow(

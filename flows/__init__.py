@@ -67,6 +67,10 @@ from flows.conserved import (
 )
 from flows.corridors import CorridorMeter as CorridorMeter
 from flows.corridors import corridor_meter as corridor_meter
+from flows.damped import DampedFlow as DampedFlow
+from flows.damped import OverdampedFlow as OverdampedFlow
+from flows.data import Data as Data
+from flows.data import parameters_of as parameters_of
 from flows.deep_linear import DeepLinearFlow as DeepLinearFlow
 from flows.derived_losses import RootLoss as RootLoss
 from flows.derived_losses import WeightDecayed as WeightDecayed
@@ -82,6 +86,11 @@ from flows.errors import PrecisionError as PrecisionError
 from flows.errors import SolveFailed as SolveFailed
 from flows.errors import UnstableStep as UnstableStep
 from flows.errors import require_float64 as require_float64
+from flows.finite_sums import FiniteSum as FiniteSum
+from flows.finite_sums import QuadraticSum as QuadraticSum
+from flows.finite_sums import finite_sum as finite_sum
+from flows.finite_sums import quadratic_sum as quadratic_sum
+from flows.finite_sums import rows_of as rows_of
 from flows.game import Game as Game
 from flows.game import GameFlow as GameFlow
 from flows.game import min_max as min_max
@@ -102,13 +111,13 @@ from flows.normalised import SignFlow as SignFlow
 from flows.normalised import arrival as arrival
 from flows.normalised import gradient_sign_change as gradient_sign_change
 from flows.normalised import polyak_step as polyak_step
-from flows.objective import Data as Data
 from flows.objective import Fact as Fact
 from flows.objective import Facts as Facts
 from flows.objective import Objective as Objective
 from flows.objective import from_loss as from_loss
 from flows.objective import from_sympy as from_sympy
-from flows.objective import parameters_of as parameters_of
+from flows.oscillator import Oscillation as Oscillation
+from flows.oscillator import damped_oscillator as damped_oscillator
 from flows.preconditioned import Hessian as Hessian
 from flows.preconditioned import NaturalGradientFlow as NaturalGradientFlow
 from flows.preconditioned import PreconditionedFlow as PreconditionedFlow
@@ -117,6 +126,10 @@ from flows.preconditioned import newton_flow as newton_flow
 from flows.principal import PrincipalFlow as PrincipalFlow
 from flows.principal import PrincipalState as PrincipalState
 from flows.reference import reference as reference
+from flows.schedules import CustomSchedule as CustomSchedule
+from flows.schedules import ExponentialSchedule as ExponentialSchedule
+from flows.schedules import PowerSchedule as PowerSchedule
+from flows.schedules import Schedule as Schedule
 from flows.scheme import Draw as Draw
 from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step

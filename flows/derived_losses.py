@@ -89,6 +89,11 @@ class WeightDecayed(Objective):
         """Number n of parameters."""
         return self.objective.size
 
+    @property
+    def rows(self) -> int | None:
+        """Those of the loss: the decay belongs to every summand."""
+        return self.objective.rows
+
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x) + (l/2) |x|²."""
         return self.objective.value(x, batch) + self.weight_decay / 2 * jnp.sum(x**2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.data import Data
 from flows.errors import BadInput
 from flows.ravel import Unravel, ravel_params, require_finite
 
@@ -52,46 +53,6 @@ def stated(facts: Facts | None) -> Facts:
     return jax.tree.map(leaf, facts or Facts())
 
 
-class Data(eqx.Module):
-    """Data of a loss: traced like any array, but shielded from differentiation.
-
-    Being leaves, the arrays are arguments of compiled functions (no giant constants,
-    no recompilation for new data of the same shape). `parameters_of` tells them from
-    a model's parameters for `eqx.partition` and `eqx.filter_vmap`.
-    """
-
-    is_data: ClassVar[bool] = True
-    tree: Any
-
-    def get(self, batch: Any = None) -> Any:
-        """The data, or its rows `batch` (integer indices of shape [b])."""
-        tree = jax.tree.map(jax.lax.stop_gradient, self.tree)
-        return tree if batch is None else jax.tree.map(lambda a: a[batch], tree)
-
-    @property
-    def rows(self) -> int:
-        """Length N of the leading axis."""
-        return jax.tree.leaves(self.tree)[0].shape[0]
-
-
-def parameters_of(model: Any) -> Any:
-    """A pytree of booleans: True on inexact arrays that are parameters, not data.
-
-    `eqx.partition(model, parameters_of(model))` splits a model for `jax.grad` or
-    `jax.vmap` over its parameters with the data held fixed.
-    """
-
-    def shielded(leaf):
-        return getattr(type(leaf), "is_data", False)
-
-    def mark(leaf):
-        if shielded(leaf):
-            return jax.tree.map(lambda _: False, leaf)
-        return eqx.is_inexact_array(leaf)
-
-    return jax.tree.map(mark, model, is_leaf=shielded)
-
-
 class Objective(eqx.Module):
     """A loss f on R^n with its derivatives; the base of all objectives.
 
@@ -110,6 +71,11 @@ class Objective(eqx.Module):
     @abstractmethod
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x)."""
+
+    @property
+    def rows(self) -> int | None:
+        """Number N of summands where f = (1/N) Σ_i f_i, which `batch` indexes."""
+        return None
 
     def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
         """∇f(x), by reverse mode unless an objective knows a closed form."""
@@ -176,6 +142,11 @@ class LossObjective(Objective):
     def size(self) -> int:
         """Number n of parameters."""
         return self.unravel.size
+
+    @property
+    def rows(self) -> int | None:
+        """Number N of data rows, None without data."""
+        return None if self.data is None else self.data.rows
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f(x), on the data rows `batch` where given."""

@@ -19,7 +19,15 @@ from sde.gibbs import GibbsLaw as GibbsLaw
 from sde.gibbs import gibbs_law as gibbs_law
 from sde.gradient_noise import FactorNoise as FactorNoise
 from sde.gradient_noise import GradientNoise as GradientNoise
+from sde.index import Index as Index
+from sde.index import MarkovIndex as MarkovIndex
+from sde.index import UniformIndex as UniformIndex
+from sde.index import WeightedIndex as WeightedIndex
+from sde.index_path import IndexPath as IndexPath
+from sde.index_path import draw_index_path as draw_index_path
+from sde.index_path import enough_events as enough_events
 from sde.ito import ItoDiffusion as ItoDiffusion
+from sde.jump_process import JumpProcess as JumpProcess
 from sde.jumps import ExactJumps as ExactJumps
 from sde.jumps import JumpCount as JumpCount
 from sde.kinetic import FreeLangevin as FreeLangevin
@@ -61,11 +69,15 @@ from sde.statistics import Moments as Moments
 from sde.statistics import Quantile as Quantile
 from sde.statistics import Statistic as Statistic
 from sde.statistics import Statistics as Statistics
-from sde.switching import JumpProcess as JumpProcess
-from sde.switching import LabelSwitching as LabelSwitching
-from sde.switching import SwitchingGradient as SwitchingGradient
-from sde.switching import SwitchingQuadratic as SwitchingQuadratic
+from sde.switching import (
+    StochasticGradientMomentumProcess as StochasticGradientMomentumProcess,
+)
+from sde.switching import StochasticGradientProcess as StochasticGradientProcess
+from sde.switching import Switching as Switching
+from sde.switching import SwitchingMomentumState as SwitchingMomentumState
 from sde.switching import SwitchingState as SwitchingState
+from sde.switching import full_gradient as full_gradient
+from sde.switching import zero_mass as zero_mass
 from sde.wasserstein import Distance as Distance
 from sde.wasserstein import wasserstein as wasserstein
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flows.dynamics import State
 from flows.errors import BadInput
 from flows.scheme import Draw, Scheme, Step
+from sde.jump_process import JumpProcess
 from sde.noise import subkeys, uniform_of
-from sde.switching import JumpProcess
 
 BOUND_EXCEEDED = (
     "the bound on the jump rates was exceeded: the process's `bound(t, y, horizon)` "

@@ -11,29 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from flows.door import require_whole
 from flows.errors import BadInput
+from flows.finite_sums import rows_of
 from flows.objective import Objective
 from flows.scheme import Draw
 from sde.gradient_noise import GradientNoise
 
 Vector = Float[Array, " n"]
-
-
-def rows_of(objective: Objective) -> int:
-    """The number N of summands of a finite sum f = (1/N) Σ_i f_i.
-
-    Raises:
-        BadInput: an objective without data rows.
-    """
-    data = getattr(objective, "data", None)
-    summands = getattr(objective, "losses", None)
-    if data is not None:
-        return data.rows
-    if summands is not None:
-        return len(summands)
-    raise BadInput(
-        "minibatch noise belongs to a finite sum, as flows.from_loss(loss, params, "
-        f"data); {type(objective).__name__} has no rows to draw."
-    )
 
 
 class MinibatchNoise(GradientNoise):

@@ -101,7 +101,7 @@ def gaussian_law(mean: Any, covariance: Any) -> MomentFunction:
 
 
 def two_state_law(relaxation_rate: Any, curvature: Any) -> MomentFunction:
-    """The stationary law of `SwitchingQuadratic` with centres (1, -1), in moments.
+    """The stationary law of x' = -κ(x - a_I) with centres (1, -1), in moments.
 
     With b = r/(2κ) the density of (x, label ±) is ∝ (1 ± x)(1 - x²)^{b-1}, so that
     (x + 1)/2 ~ Beta(b, b), and E[x^k 1_±] = (M_k ± M_{k+1})/2 with

@@ -1,8 +1,8 @@
-"""Piecewise deterministic processes, and the switching gradient flows."""
+"""Gradient flows that switch between losses: without momentum, and with."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -11,71 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, State, TestFunction, directional, parameter
+from flows.damped import DampedFlow, OverdampedFlow, require_mass
+from flows.data import Data
+from flows.door import require_instance, require_number
+from flows.dynamics import Flow, State, parameter
 from flows.errors import BadInput
-from flows.objective import Objective
-from sde._checks import is_concrete, require_positive
-from sde.laws import Finite, Law
+from flows.finite_sums import QuadraticSum, rows_of
+from flows.objective import Facts, Objective
+from flows.schedules import is_constant, scheduled, value_at
+from flows.types import is_traced
+from sde.index import Index
+from sde.jump_process import JumpProcess
+from sde.laws import Finite
 from sde.noise import uniforms
 
 Vector = Float[Array, " n"]
 
 
-class JumpProcess(Flow):
-    r"""A flow interrupted by jumps (piecewise deterministic Markov process).
-
-    Between jumps dy = v(t, y) dt; channel c rings at rate λ_c(t, y), and the state then
-    jumps to a draw of `jump(t, y, c)`. Generator:
-    L φ = ∂ₜφ + v·∇φ + Σ_c λ_c (E φ(jump_c) - φ).
-
-    `sde.ExactJumps` simulates it, by `exact` and `waiting` where they are known, else
-    with `bound`. Reference: Davis, J. R. Statist. Soc. B 46(3), 1984.
-    """
-
-    @abstractmethod
-    def rates(self, t: Any, y: State) -> Float[Array, " channels"]:
-        """Jump rates λ_c(t, y) in 1/time, one clock a channel."""
-
-    @abstractmethod
-    def jump(self, t: Any, y: State, channel: Any) -> Law:
-        """The law of the state right after channel `channel` rings at (t, y)."""
-
-    def generator(self, phi: TestFunction) -> TestFunction:
-        """L φ = ∂ₜφ + v·∇φ + Σ_c λ_c (E φ(jump_c) - φ); composes with itself."""
-
-        def l_phi(t, y):
-            flow = directional(phi, t, y, self.vector_field(t, y))
-            rates = self.rates(t, y)
-            here = phi(t, y)
-            for channel in range(rates.shape[0]):
-                after = self.jump(t, y, channel).expect(lambda z: phi(t, z))
-                flow = flow + rates[channel] * (after - here)
-            return flow
-
-        return l_phi
-
-    def exact(self, t: Any, y: State, h: Any) -> State | None:
-        """The state after time h without a jump; None where no closed form is known."""
-        del t, y, h
-        return None
-
-    def waiting(self, t: Any, y: State, key: Any) -> Any:
-        """A draw of the time to the next jump from (t, y), over all channels; or None.
-
-        It takes the motion between jumps into account. None where no way to draw it
-        exactly is known.
-        """
-        del t, y, key
-        return None
-
-    def bound(self, t: Any, y: State, horizon: Any) -> Any:
-        """A bound on Σ_c λ_c along the jump-free flow on [t, t + horizon]; or None."""
-        del t, y, horizon
-        return None
-
-
 class SwitchingState(NamedTuple):
-    """A position and the label of the objective in force.
+    """A position and the label of the loss in force.
 
     Attributes:
         position: x, shape [n].
@@ -86,182 +40,313 @@ class SwitchingState(NamedTuple):
     label: Any
 
 
-class LabelSwitching(JumpProcess):
-    """Base of processes whose label jumps uniformly at a constant total rate γ.
+class SwitchingMomentumState(NamedTuple):
+    """A position, its velocity and the label of the loss in force.
 
-    At a ring of the clock the new label is uniform over the N-1 others
-    ("never_repeat") or over all N ("fresh_draw").
+    Attributes:
+        position: x, shape [n].
+        velocity: v = x', shape [n].
+        label: index in {0, ..., N-1}, a scalar integer.
+    """
+
+    position: Any
+    velocity: Any
+    label: Any
+
+
+def as_batches(value: Any) -> Any:
+    """Rows of each label's loss, integers of shape [N, b]; None for one row a label.
+
+    Raises:
+        BadInput: no array of row indices.
+    """
+    if value is None or isinstance(value, Data):
+        return value
+    array = value if is_traced(value) else np.asarray(value)
+    if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.integer):
+        raise BadInput(
+            "batches hold row indices, shape [N, b], one batch a label; got "
+            f"{array.dtype} of shape {array.shape}."
+        )
+    return Data(jnp.asarray(array))
+
+
+class Switching(JumpProcess):
+    """Base of the flows x' = ..., driven by ∇f_I with a label I of its own motion.
+
+    The losses are those of a finite sum F = (1/N) Σ_i f_i: label i is row i of
+    `objective`, or the mean over the rows `batches[i]`. The label does not look at the
+    position, so its path can be drawn ahead.
     """
 
     if TYPE_CHECKING:  # fields of the concrete classes, which order their own
-        rate: Array
-        convention: str
+        objective: Objective
+        index: Index
+        batches: Any
 
     @property
-    @abstractmethod
     def labels(self) -> int:
-        """The number N of labels."""
+        """The number N of losses."""
+        return self.index.labels
+
+    def batch(self, label: Any) -> Any:
+        """The rows of a label's loss, shape [b]."""
+        if self.batches is None:
+            return jnp.asarray(label)[None]
+        return self.batches.get()[label]
+
+    def gradient(self, label: Any, x: Vector) -> Vector:
+        """∇f_label(x)."""
+        return self.objective.gradient(x, self.batch(label))
+
+    def mean_objective(self) -> Objective:
+        """Σ_i π_i f_i, π the stationary law of the label: what averaging leaves."""
+        return AveragedObjective(self.objective, self.batches, self.index.stationary())
 
     @property
-    def relaxation_rate(self) -> Any:
-        """The rate r at which every centred function of the label decays (1/time).
+    def solved(self) -> bool:
+        """Whether the flow between jumps is known exactly (one quadratic a label)."""
+        return isinstance(self.objective, QuadraticSum) and self.batches is None
 
-        γN/(N-1) for "never_repeat", γ for "fresh_draw": conventions convert through r.
-        """
-        if self.convention == "fresh_draw":
-            return self.rate
-        return self.rate * self.labels / (self.labels - 1)
+    def rates(self, t: Any, y: State) -> Float[Array, " 1"]:
+        """One clock, that of the index."""
+        return self.index.ring_rate(t, y.label)[None]
 
-    def rates(self, t, y: SwitchingState) -> Float[Array, " 1"]:
-        """One clock, of rate γ."""
-        del t, y
-        return self.rate[None]
-
-    def jump(self, t, y: SwitchingState, channel: Any) -> Finite:
+    def jump(self, t: Any, y: State, channel: Any) -> Finite:
         """The position stays; the label is redrawn."""
         del t, channel
         n = self.labels
         labels = jnp.arange(n, dtype=jnp.asarray(y.label).dtype)
-        if self.convention == "fresh_draw":
-            weights = jnp.full((n,), 1 / n, dtype=float)
-        else:
-            weights = jnp.where(labels == y.label, 0.0, 1 / (n - 1)).astype(float)
-        positions = jnp.broadcast_to(y.position[None], (n, *y.position.shape))
-        return Finite(weights, SwitchingState(positions, labels))
+        stay = jax.tree.map(lambda a: jnp.broadcast_to(a[None], (n, *a.shape)), y[:-1])
+        return Finite(self.index.next_weights(y.label), type(y)(*stay, labels))
 
-    def waiting(self, t, y: SwitchingState, key: Any) -> Any:
-        """Exponential of mean 1/γ, by inversion."""
-        del t, y
-        return -jnp.log(uniforms(key, 1)[0]) / self.rate
-
-    def bound(self, t, y: SwitchingState, horizon: Any) -> Any:
-        """γ, sharp."""
-        del t, y, horizon
-        return self.rate
+    def waiting(self, t: Any, y: State, key: Any) -> Any:
+        """The wait for the next ring, by inversion of the index's integrated rate."""
+        return self.index.delay(t, y.label, -jnp.log(uniforms(key, 1)[0]))
 
 
-def _check_switching(model: LabelSwitching) -> None:
-    require_positive("rate", model.rate)
-    if model.rate.ndim:
-        raise BadInput(f"rate is one number; got shape {model.rate.shape}.")
-    if model.convention not in ("never_repeat", "fresh_draw"):
-        raise BadInput(
-            'convention is "never_repeat" (uniform over the other labels) or '
-            f'"fresh_draw" (uniform over all); got {model.convention!r}.'
-        )
-    if model.labels < 2:
-        raise BadInput(f"switching needs at least two labels; got {model.labels}.")
+class StochasticGradientProcess(Switching):
+    r"""The stochastic gradient process, α x' = -∇f_I(x), with a label I that switches.
 
-
-class SwitchingGradient(LabelSwitching):
-    r"""The stochastic gradient process, x' = -∇f_I(x), with a label I that switches.
-
-    State: `SwitchingState`. I is a Markov chain on {0, ..., N-1} whose clock rings at
-    the total rate γ (1/time); 1/γ is the mean time between rings and plays the part of
-    the learning rate. Unit of time: that of 1/curvature.
+    State: `SwitchingState`. Unit of time: friction/curvature; with α = 1 one step of
+    stochastic gradient descent with learning rate η takes time η, and the same noise
+    has the relaxation rate r = 2/η (exponential waits double the variance of fixed
+    ones). A decreasing learning rate is a clock rate that is a `flows.Schedule`.
 
     Reference: Latz, "Analysis of stochastic gradient descent in continuous time",
     Statistics and Computing 31, 2021, arXiv 2004.07177.
 
     Attributes:
-        objectives: f_0, ..., f_{N-1}, of one size.
-        rate: γ > 0.
-        convention: "never_repeat" or "fresh_draw" (see `LabelSwitching`).
+        objective: a finite sum: `flows.quadratic_sum` (exact between jumps),
+            `flows.finite_sum`, or `flows.from_loss` with data.
+        index: the label's process.
+        friction: α > 0.
+        batches: rows of each label's loss, shape [N, b]; None for row i as loss i.
 
     Raises:
-        BadInput: fewer than two objectives, of different sizes, a rate that is not
-            positive, an unknown convention.
+        BadInput: an objective that is no finite sum, an index with another number of
+            labels, rows that do not exist, a friction that is not positive.
     """
 
-    equation: ClassVar[str] = r"\dot x = -\nabla f_{I(t)}(x)"
-    objectives: tuple[Objective, ...]
-    rate: Array = eqx.field(
-        converter=parameter, metadata={"positive": True, "symbol": r"\gamma"}
+    equation: ClassVar[str] = r"\alpha\,\dot x = -\nabla f_{I(t)}(x)"
+    objective: Objective
+    index: Index
+    friction: Array = eqx.field(
+        converter=parameter,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\alpha"},
     )
-    convention: str = eqx.field(static=True, default="never_repeat")
+    batches: Any = eqx.field(converter=as_batches, default=None)
 
     def __check_init__(self):
-        _check_switching(self)
-        if len({f.size for f in self.objectives}) != 1:
-            raise BadInput("the objectives have different numbers of parameters.")
-
-    @property
-    def labels(self) -> int:
-        """The number N of objectives."""
-        return len(self.objectives)
+        _require_losses(self)
 
     def vector_field(self, t, y: SwitchingState) -> SwitchingState:
-        """(-∇f_I(x), no motion of the label)."""
+        """(-∇f_I(x)/α, no motion of the label)."""
         del t
-        branches = [lambda x, f=f: -f.gradient(x) for f in self.objectives]
-        return SwitchingState(jax.lax.switch(y.label, branches, y.position), None)
+        return SwitchingState(-self.gradient(y.label, y.position) / self.friction, None)
+
+    def exact(self, t, y: SwitchingState, h: Any) -> SwitchingState | None:
+        """The exact relaxation towards a_I on quadratics; None otherwise."""
+        del t
+        if not self.solved:
+            return None
+        f: Any = self.objective
+        return y._replace(
+            position=f.summand_flow(y.label, h, y.position, self.friction)
+        )
+
+    def integral(self, t, y: SwitchingState, h: Any) -> Any:
+        """∫ x over the time h, exact on quadratics; None otherwise."""
+        del t
+        if not self.solved:
+            return None
+        f: Any = self.objective
+        return f.summand_integral(y.label, h, y.position, self.friction)
 
 
-class SwitchingQuadratic(LabelSwitching):
-    r"""The switching gradient flow of f_i(x) = (κ/2)|x - a_i|², exact between jumps.
+class StochasticGradientMomentumProcess(Switching):
+    r"""The stochastic gradient-momentum process: x' = v, m(t) v' = -∇f_I(x) - α v.
 
-    x' = -κ(x - a_I), I as in `SwitchingGradient`. With the relaxation rate r of the
-    label, the stationary law of x is that of Σ_i w_i a_i with w Dirichlet of parameters
-    r/(κN), ...; for N = 2 and a = ±1, (x + 1)/2 ~ Beta(r/(2κ), r/(2κ)), which is
-    Beta(γ/κ, γ/κ) for "never_repeat". Its variance is s²κ/(κ + r), s² that of the a_i.
+    State: `SwitchingMomentumState`. Between jumps the energy m|v|²/2 + f_i(x) changes
+    at the rate (m'/2 - α)|v|². Units as for `flows.DampedFlow`: with α = 1 the time is
+    that of the process without momentum (m = 0), and the mass is time² · curvature. A
+    mass that decreases to 0 ("losing momentum") and a clock that speeds up are
+    `flows.Schedule`s.
 
-    Derivation for N = 2: stationary densities p_± of (x, label) have no net flux,
-    (1-x)p_+ = (1+x)p_-, and ∂ₓ(κ(1-x)p_+) = (r/2)(p_- - p_+); so the total density is
-    ∝ (1-x²)^{r/(2κ) - 1}. State: `SwitchingState`; unit of time that of 1/κ.
+    Reference: Jin, Latz, Liu and Scagliotti, "Losing Momentum in Continuous-time
+    Stochastic Optimisation", JMLR 26, 2025, arXiv 2209.03705.
 
     Attributes:
-        centres: a_i, shape [N, n].
-        curvature: κ > 0 (1/time).
-        rate: γ > 0 (1/time).
-        convention: "never_repeat" or "fresh_draw".
+        objective: a finite sum (see `StochasticGradientProcess`).
+        index: the label's process.
+        mass: m > 0, a number or a `flows.Schedule`; exact between jumps on quadratics
+            where it is a number.
+        friction: α > 0.
+        batches: rows of each label's loss, shape [N, b]; None for row i as loss i.
 
     Raises:
-        BadInput: centres that are not a finite [N, n] array with N >= 2, a curvature
-            or rate that is not positive, an unknown convention.
+        BadInput: an objective that is no finite sum, an index with another number of
+            labels, rows that do not exist, a friction or mass that is not positive.
     """
 
-    equation: ClassVar[str] = r"\dot x = -\kappa\,(x - a_{I(t)})"
-    centres: Array = eqx.field(converter=parameter, metadata={"symbol": "a"})
-    curvature: Array = eqx.field(
+    equation: ClassVar[str] = (
+        r"\dot x = v,\quad m(t)\,\dot v = -\nabla f_{I(t)}(x) - \alpha\,v"
+    )
+    objective: Objective
+    index: Index
+    mass: Any = eqx.field(
+        converter=scheduled, default=1.0, metadata={"positive": True, "symbol": "m"}
+    )
+    friction: Array = eqx.field(
         converter=parameter,
         default=1.0,
-        metadata={"positive": True, "symbol": r"\kappa"},
+        metadata={"positive": True, "symbol": r"\alpha"},
     )
-    rate: Array = eqx.field(
-        converter=parameter,
-        default=1.0,
-        metadata={"positive": True, "symbol": r"\gamma"},
-    )
-    convention: str = eqx.field(static=True, default="never_repeat")
+    batches: Any = eqx.field(converter=as_batches, default=None)
 
     def __check_init__(self):
-        if self.centres.ndim != 2:
-            raise BadInput(
-                f"centres have shape [N, n], one row a label; got {self.centres.shape}."
-            )
-        if is_concrete(self.centres) and not np.all(np.isfinite(self.centres)):
-            raise BadInput(f"the centres are finite; got {self.centres}.")
-        require_positive("curvature", self.curvature)
-        _check_switching(self)
+        _require_losses(self)
+        require_mass(self.mass)
+
+    def vector_field(self, t, y: SwitchingMomentumState) -> SwitchingMomentumState:
+        """(v, -(∇f_I(x) + α v)/m(t), no motion of the label)."""
+        pull = self.gradient(y.label, y.position) + self.friction * y.velocity
+        return SwitchingMomentumState(y.velocity, -pull / value_at(self.mass, t), None)
 
     @property
-    def labels(self) -> int:
-        """The number N of centres."""
-        return self.centres.shape[0]
+    def solved(self) -> bool:
+        """Whether the flow between jumps is known: quadratics, and a constant mass."""
+        return super().solved and is_constant(self.mass)
 
-    def centre(self, label: Any) -> Vector:
-        """a_label, shape [n]."""
-        return self.centres[label]
-
-    def vector_field(self, t, y: SwitchingState) -> SwitchingState:
-        """(-κ(x - a_I), no motion of the label)."""
+    def exact(self, t, y: SwitchingMomentumState, h: Any) -> Any:
+        """The damped oscillation about a_I on quadratics; None otherwise."""
         del t
-        pull = -self.curvature * (y.position - self.centre(y.label))
-        return SwitchingState(pull, None)
+        if not self.solved:
+            return None
+        f: Any = self.objective
+        x, v = f.summand_damped_flow(
+            y.label, h, y.position, y.velocity, self.mass, self.friction
+        )
+        return SwitchingMomentumState(x, v, y.label)
 
-    def exact(self, t, y: SwitchingState, h: Any) -> SwitchingState:
-        """(a_I + e^{-κh}(x - a_I), I)."""
+    def integral(self, t, y: SwitchingMomentumState, h: Any) -> Any:
+        """∫ x over the time h, exact on quadratics without tilts; None otherwise."""
         del t
-        a = self.centre(y.label)
-        x = a + jnp.exp(-self.curvature * h) * (y.position - a)
-        return SwitchingState(x, y.label)
+        if not self.solved:
+            return None
+        f: Any = self.objective
+        return f.summand_damped_integral(
+            y.label, h, y.position, y.velocity, self.mass, self.friction
+        )
+
+
+class AveragedObjective(Objective):
+    """Σ_i π_i f_i over the losses of a switching process.
+
+    Attributes:
+        objective: the finite sum.
+        batches: rows of each label's loss, shape [N, b]; None for row i as loss i.
+        weights: π, shape [N].
+    """
+
+    facts: Facts = eqx.field(init=False, default=Facts())
+    objective: Objective
+    batches: Any
+    weights: Any
+
+    @property
+    def size(self) -> int:
+        """Number n of parameters."""
+        return self.objective.size
+
+    def value(self, x: Vector, batch: Any = None) -> Float[Array, ""]:
+        """Σ_i π_i f_i(x)."""
+        del batch
+        return self._mean(functools.partial(self.objective.value, x))
+
+    def gradient(self, x: Vector, batch: Any = None) -> Vector:
+        """Σ_i π_i ∇f_i(x)."""
+        del batch
+        return self._mean(functools.partial(self.objective.gradient, x))
+
+    def _mean(self, of: Any) -> Any:
+        n = self.weights.shape[0]
+        rows = jnp.arange(n)[:, None] if self.batches is None else self.batches.get()
+        return jnp.tensordot(self.weights, jax.vmap(of)(rows), axes=1)
+
+    def params(self, x: Vector) -> Any:
+        """The user's parameters at x."""
+        return self.objective.params(x)
+
+    def ravel(self, params: Any) -> Vector:
+        """The position of the user's parameters."""
+        return self.objective.ravel(params)
+
+
+def full_gradient(process: Switching) -> Flow:
+    """The limit of infinitely fast switching: the flow of the mean loss Σ_i π_i f_i.
+
+    `OverdampedFlow` of a `StochasticGradientProcess`, `DampedFlow` of a
+    `StochasticGradientMomentumProcess` (state `flows.AcceleratedState`).
+    """
+    require_instance(process, Switching, "full_gradient takes a switching process")
+    mean = process.mean_objective()
+    if isinstance(process, StochasticGradientMomentumProcess):
+        return DampedFlow(mean, process.mass, process.friction)
+    assert isinstance(process, StochasticGradientProcess)
+    return OverdampedFlow(mean, process.friction)
+
+
+def zero_mass(process: StochasticGradientMomentumProcess) -> StochasticGradientProcess:
+    """The limit m -> 0 of a process with momentum: the same index, no momentum."""
+    require_instance(
+        process,
+        StochasticGradientMomentumProcess,
+        "zero_mass takes a StochasticGradientMomentumProcess",
+    )
+    return StochasticGradientProcess(
+        process.objective, process.index, process.friction, process.batches
+    )
+
+
+def _require_losses(process: Any) -> None:
+    require_instance(
+        process.index, Index, "index is a process of labels, as UniformIndex"
+    )
+    require_number("friction", process.friction, positive=True)
+    rows, labels = rows_of(process.objective), process.index.labels
+    if process.batches is None:
+        if rows != labels:
+            raise BadInput(
+                f"the index has {labels} labels, the objective {rows} rows: make them "
+                "one number, or give batches of rows, shape [labels, b]."
+            )
+        return
+    batches = process.batches.tree
+    if batches.shape[0] != labels:
+        raise BadInput(f"{batches.shape[0]} batches for an index of {labels} labels.")
+    if not is_traced(batches):
+        known = np.asarray(batches)
+        if known.min() < 0 or known.max() >= rows:
+            raise BadInput(f"batches hold rows 0, ..., {rows - 1} of the objective.")

@@ -29,7 +29,8 @@ def spread(x):
 
 def switching(convention):
     centres = jnp.array([[1.0, 0.5], [-1.0, 0.25], [0.0, 2.0]])
-    model = sde.SwitchingQuadratic(centres, 0.7, 1.3, convention)
+    index = sde.UniformIndex(3, 1.3, convention)
+    model = sde.StochasticGradientProcess(flows.quadratic_sum(centres, 0.7), index)
     return model, sde.SwitchingState(X, LABEL)
 
 
@@ -106,8 +107,24 @@ EXAMPLES = {
         X[:1],
     ),
     "switching gradient": (
-        sde.SwitchingGradient((wavy(), quadratic([1.0, 3.0])), 1.3),
+        sde.StochasticGradientProcess(
+            flows.finite_sum([wavy(), quadratic([1.0, 3.0])]), sde.UniformIndex(2, 1.3)
+        ),
         sde.SwitchingState(X, LABEL),
+    ),
+    "damped": (
+        flows.DampedFlow(wavy(), flows.PowerSchedule(0.7, 2.0, -1.0), 0.9),
+        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+    ),
+    "overdamped gradient": (flows.OverdampedFlow(wavy(), 1.7), X),
+    "switching with momentum": (
+        sde.StochasticGradientMomentumProcess(
+            flows.finite_sum([wavy(), quadratic([1.0, 3.0])]),
+            sde.UniformIndex(2, flows.PowerSchedule(1.3)),
+            flows.ExponentialSchedule(0.7, -0.2),
+            0.9,
+        ),
+        sde.SwitchingMomentumState(X, jnp.array([0.2, -0.4]), LABEL),
     ),
     "switching, never repeat": switching("never_repeat"),
     "switching, fresh draw": switching("fresh_draw"),
@@ -144,7 +161,7 @@ EXAMPLES = {
     ),
     "reshuffled": (
         discretize.ShuffledFlow(
-            discretize.finite_sum([wavy(), quadratic([1.0, 3.0])]), [[0], [1]], 0.1
+            flows.finite_sum([wavy(), quadratic([1.0, 3.0])]), [[0], [1]], 0.1
         ),
         X,
     ),

@@ -149,11 +149,11 @@ def formula(name, numeric, model, t, y, example):
 
 def expected_jump(model, t, y):
     """E φ after a jump of the label: the average over the labels, by hand."""
-    assert isinstance(model, sde.SwitchingGradient | sde.SwitchingQuadratic)
+    assert isinstance(model, sde.Switching)
     labels = [
         k
         for k in range(model.labels)
-        if model.convention == "fresh_draw" or k != int(y.label)
+        if model.index.convention == "fresh_draw" or k != int(y.label)
     ]
     after = [sympy_phi(t, y._replace(label=jnp.asarray(k))) for k in labels]
     return sum(after) / len(labels)

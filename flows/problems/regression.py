@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.data import Data
 from flows.dynamics import parameter, require_range
 from flows.errors import BadInput
-from flows.objective import Data, Fact, Facts, Objective, stated
+from flows.objective import Fact, Facts, Objective, stated
 from flows.problems.closed_form import SolvedObjective, require_position, require_time
 from flows.types import Scalar
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.data import Data
 from flows.errors import BadInput
-from flows.objective import Data, Fact, Facts, Objective, stated
+from flows.objective import Fact, Facts, Objective, stated
 
 POINTS = ((0.5, 1.5), (2.0, -1.0), (2.0, 1.0))
 

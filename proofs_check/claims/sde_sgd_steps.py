@@ -10,7 +10,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from discretize import StochasticGradient, finite_sum, local_defect
+from discretize import StochasticGradient, local_defect
+from flows import finite_sum
 from flows.problems import taylor_polynomial
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide

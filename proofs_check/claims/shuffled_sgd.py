@@ -12,12 +12,11 @@ from discretize import (
     MeanEpoch,
     ShuffledFlow,
     convergence,
-    finite_sum,
     modified_terms,
     partition,
     shuffled_sgd,
 )
-from flows import Flow, GradientFlow, from_sympy, iterate, reference
+from flows import Flow, GradientFlow, finite_sum, from_sympy, iterate, reference
 from flows.problems import taylor_polynomial
 from flows.symbolic import equal_symbolically, exactly, symbols_like
 from proofs_check import decide

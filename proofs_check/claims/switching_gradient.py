@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import numpy as np
 
+from flows import quadratic_sum
 from flows.symbolic import equal_symbolically, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
@@ -12,8 +15,9 @@ from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 from sde import (
     ExactJumps,
-    SwitchingQuadratic,
+    StochasticGradientProcess,
     SwitchingState,
+    UniformIndex,
     is_stationary,
     simulate,
     stationary_moments,
@@ -32,13 +36,20 @@ LATZ = Source(
 CENTRES = np.array([[1.0], [-1.0]])
 
 
-def _symbolic(convention: str = "never_repeat") -> SwitchingQuadratic:
+def _symbolic(convention: str = "never_repeat") -> StochasticGradientProcess:
     """κ/2 (x ∓ 1)² with symbols for κ and γ, and numbers for the centres."""
-    process = SwitchingQuadratic(centres=CENTRES, convention=convention)
-    like = symbols_like(process)
-    return eqx.tree_at(
-        lambda p: (p.curvature, p.rate), process, (like.curvature, like.rate)
-    )
+    process = _process(1.0, 1.0, convention)
+
+    def free(p):
+        return p.objective.curvatures, p.index.rate
+
+    like = symbols_like(process, curvatures={"positive": True})
+    return eqx.tree_at(free, process, free(like))
+
+
+def _process(curvature: float, rate: float, convention: str) -> Any:
+    objective = quadratic_sum(CENTRES, curvature)
+    return StochasticGradientProcess(objective, UniformIndex(2, rate, convention))
 
 
 @claim(
@@ -57,7 +68,7 @@ def switch_variance(ctx: Context) -> Evidence:
 
 def _variance(convention: str) -> Evidence:
     process = _symbolic(convention)
-    kappa, gamma = process.curvature, process.rate
+    kappa, gamma = process.objective.curvatures, process.index.rate
     moments = stationary_moments(process, 2, y=SwitchingState(np.zeros(1), 0))
     variance = sum(v for m, v in moments.items() if m.exponents == (2,))
     found = equal_symbolically(variance, kappa / (kappa + 2 * gamma))
@@ -73,7 +84,7 @@ def _(ctx: Context) -> Evidence:
 def _(ctx: Context) -> Evidence:
     """∫ L φ dπ = 0 for the Beta law itself, monomials up to degree 6."""
     process = _symbolic()
-    law = two_state_law(2 * process.rate, process.curvature)
+    law = two_state_law(2 * process.index.rate, process.objective.curvatures)
     found = is_stationary(process, law, 6, y=SwitchingState(np.zeros(1), 0))
     return decide.identity(found, name="∫ L φ dπ = 0")
 
@@ -106,9 +117,7 @@ def _law(ctx: Context, convention: str) -> Evidence:
     rate = float(ctx.parameters["rate"])
     bias = 1e-6
     n = decide.law_sample_size(ctx.delta - 2 * bias)
-    process = SwitchingQuadratic(
-        centres=CENTRES, curvature=1.0, rate=rate, convention=convention
-    )
+    process = _process(1.0, rate, convention)
     labels = ctx.rng("labels").integers(0, 2, n)
     start = SwitchingState(1.0 - 2.0 * labels[:, None], labels)
     key = int(ctx.rng("key").integers(2**31))

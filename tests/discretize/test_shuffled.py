@@ -18,14 +18,13 @@ from discretize import (
     ShuffledFlow,
     compare,
     drift_adjusted,
-    finite_sum,
     partition,
     prove,
     reshuffled_sgd,
     sgd_modified,
     shuffled_sgd,
 )
-from flows import BadInput, GradientFlow, iterate
+from flows import BadInput, GradientFlow, finite_sum, iterate
 from flows.problems import quadratic, wavy
 
 START = jnp.array(WAVY_START)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+import flows
 import sde
 from flows import Draw, Scheme, Step
 
@@ -49,6 +50,18 @@ class Age(sde.JumpProcess):
 
     def bound(self, t, y, horizon):
         return self.factor * (y[0] + horizon)
+
+
+def switching_quadratics(centres, curvatures, rate, convention="never_repeat"):
+    """α x' = -κ_I (x - a_I), α = 1, with a uniform label."""
+    losses = flows.quadratic_sum(centres, curvatures)
+    return switching(losses, rate, convention)
+
+
+def switching(losses, rate, convention="never_repeat"):
+    """α x' = -∇f_I(x), α = 1, with a uniform label."""
+    index = sde.UniformIndex(losses.rows, rate, convention)
+    return sde.StochasticGradientProcess(losses, index)
 
 
 def dkw_distance(sample, cdf):

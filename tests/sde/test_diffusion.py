@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sympy as sp
+from sde_helpers import switching, switching_quadratics
 
 import flows
 import sde
@@ -67,15 +68,15 @@ MODELS = {
         sde.LangevinState(np.zeros(1), np.zeros(1)),
     ),
     "quadratics": (
-        sde.SwitchingQuadratic([[1.0, 0.0], [-1.0, 2.0], [0.5, 0.5]], 1.5, 0.75),
+        switching_quadratics([[1.0, 0.0], [-1.0, 2.0], [0.5, 0.5]], 1.5, 0.75),
         sde.SwitchingState(np.zeros(2), 1),
     ),
     "fresh": (
-        sde.SwitchingQuadratic([[1.0], [-1.0]], 1.5, 0.75, "fresh_draw"),
+        switching_quadratics([[1.0], [-1.0]], 1.5, 0.75, "fresh_draw"),
         sde.SwitchingState(np.zeros(1), 0),
     ),
     "gradients": (
-        sde.SwitchingGradient(LOSSES, 0.75),
+        switching(flows.finite_sum(LOSSES), 0.75),
         sde.SwitchingState(np.zeros(1), 1),
     ),
     "geometric": (Geometric(jnp.asarray(0.25), jnp.asarray(0.5)), np.zeros(1)),

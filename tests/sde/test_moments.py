@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import sympy as sp
+from sde_helpers import switching, switching_quadratics
 
 import flows
 import sde
@@ -21,15 +22,19 @@ KINETIC, PAIR = (
     sde.UnderdampedLangevin(QUADRATIC, 0.7, 0.4),
     sde.LangevinState(ONE, ONE),
 )
-SWITCHING = sde.SwitchingQuadratic([[1.0], [-1.0]], 1.3, 0.7)
+SWITCHING = switching_quadratics([[1.0], [-1.0]], 1.3, 0.7)
 LABELLED = sde.SwitchingState(ONE, np.asarray(0))
-G, C = sp.symbols("rate curvature", positive=True)
+G, C, A = sp.symbols("rate curvatures friction", positive=True)
 
 
-def symbolic_switching(convention="never_repeat"):
-    model = sde.SwitchingQuadratic([[1.0], [-1.0]], 1.3, 0.7, convention)
+def symbolic_switching(convention="never_repeat", friction=None):
+    model = switching_quadratics([[1.0], [-1.0]], 1.3, 0.7, convention)
+    like = symbols_like(model, curvatures={"positive": True})
     whole = np.array([[sp.Integer(1)], [sp.Integer(-1)]], dtype=object)
-    return eqx.tree_at(lambda m: m.centres, symbols_like(model), whole)
+    like = eqx.tree_at(lambda m: m.objective.centres, like, whole)
+    return (
+        like if friction is None else eqx.tree_at(lambda m: m.friction, like, friction)
+    )
 
 
 def equal(a, b):
@@ -81,20 +86,20 @@ def test_kinetic_langevin_has_equipartition():
 
 @pytest.mark.parametrize("convention", ["never_repeat", "fresh_draw"])
 def test_the_variance_of_the_switching_gradient(convention):
-    """Var x = s² κ/(κ + r) with s² = 1; r depends on the convention."""
+    """Var x = s² κ/(κ + αr) with s² = 1; r depends on the convention."""
     model = symbolic_switching(convention)
     stationary = sde.stationary_moments(model, 2, y=LABELLED)
     r = {"never_repeat": 2 * G, "fresh_draw": G}[convention]
     second = sum(stationary[Moment((2,), i)] for i in (0, 1))
-    assert equal(second, C / (C + r))
-    assert not equal(second, C / (C + 3 * G - r))  # the other convention
+    assert equal(second, C / (C + A * r))
+    assert not equal(second, C / (C + A * (3 * G - r)))  # the other convention
     assert stationary[Moment((0,), 0)] == sp.Rational(1, 2)
 
 
 def test_three_labels_in_the_plane_against_the_vector_formula():
     """V = S κ/(κ + r) for a common scalar curvature, S the covariance of the a_i."""
     centres = np.array([[1.0, 0.0], [-1.0, 2.0], [0.5, 0.5]])
-    model = sde.SwitchingQuadratic(centres, 1.3, 0.8)
+    model = switching_quadratics(centres, 1.3, 0.8)
     y = sde.SwitchingState(np.zeros(2), np.asarray(0))
     found = sde.stationary_moments(model, 2, y=y, route="numeric")
     mean = centres.mean(axis=0)
@@ -139,7 +144,7 @@ def test_moments_that_do_not_exist_are_refused():
         flows.from_loss(lambda x, k=k: k / 2 * jnp.sum((x - k) ** 2), jnp.zeros(1))
         for k in (2.0, -1.0)
     )
-    slow, fast = (sde.SwitchingGradient(losses, gamma) for gamma in (3.9, 4.1))
+    slow, fast = (switching(flows.finite_sum(losses), gamma) for gamma in (3.9, 4.1))
     with pytest.raises(BadInput, match="not stable"):
         sde.stationary_moments(slow, 2, y=LABELLED, route="numeric")
     found = sde.stationary_moments(fast, 2, y=LABELLED, route="numeric")
@@ -168,7 +173,7 @@ def test_the_kinetic_gaussian_is_stationary():
 
 
 def test_the_two_state_law_is_stationary_and_a_wrong_rate_is_not():
-    model = symbolic_switching()
+    model = symbolic_switching(friction=sp.Integer(1))
     defects = sde.stationarity_defects(
         model, sde.two_state_law(2 * G, C), 3, y=LABELLED
     )

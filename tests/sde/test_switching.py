@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.stats import beta, halfnorm, norm
-from sde_helpers import Age, EulerMaruyama, dkw_distance, dkw_radius
+from sde_helpers import (
+    Age,
+    EulerMaruyama,
+    dkw_distance,
+    dkw_radius,
+    switching,
+    switching_quadratics,
+)
 
 import flows
 import sde
@@ -28,13 +35,13 @@ def starts(n, labels=2):
 def test_the_two_state_law_is_beta(convention):
     """DKW at false alarm 1e-9: 5·10⁴ paths refuse laws further than 0.0293."""
     gamma, kappa = 0.9, 1.3
-    model = sde.SwitchingQuadratic([[1.0], [-1.0]], kappa, gamma, convention)
+    model = switching_quadratics([[1.0], [-1.0]], kappa, gamma, convention)
     run = sde.simulate(
         model, starts(N), t1=15.0, scheme=JUMPS, h=5.0, key=1, paths=N
     )  # what is left of the start is e^{-19}, e^{-13.5}
     x = (np.asarray(run.final.position)[:, 0] + 1) / 2
     r = {"never_repeat": 2 * gamma, "fresh_draw": gamma}[convention]
-    assert float(model.relaxation_rate) == r
+    assert float(model.index.relaxation_rate()) == r
     b, radius = r / (2 * kappa), dkw_radius(N)
     assert dkw_distance(x, beta(b, b).cdf) < radius
     assert dkw_distance(x, beta(2 * b, 2 * b).cdf) > radius  # the other convention
@@ -48,8 +55,8 @@ def test_the_label_relaxes_at_the_stated_rate():
     """6.2 standard errors: false alarm 1e-9; sees rates off by 4 per cent."""
     centres = [[0.0], [1.0], [2.0]]
     for convention, factor in (("never_repeat", 1.5), ("fresh_draw", 1.0)):
-        model = sde.SwitchingQuadratic(centres, 1.0, 0.8, convention)
-        r = float(model.relaxation_rate)
+        model = switching_quadratics(centres, 1.0, 0.8, convention)
+        r = float(model.index.relaxation_rate())
         assert abs(r - 0.8 * factor) < 1e-15
         y0 = sde.SwitchingState(jnp.zeros(1), jnp.asarray(1))
         run = sde.simulate(model, y0, t1=1.0, scheme=JUMPS, h=0.5, key=2, paths=N)
@@ -62,11 +69,12 @@ def test_the_label_relaxes_at_the_stated_rate():
 
 
 def test_the_exact_flow_solves_the_field():
-    model = sde.SwitchingQuadratic([[1.0, 0.5], [-1.0, 2.0]], 1.3, 0.7)
+    model = switching_quadratics([[1.0, 0.5], [-1.0, 2.0]], 1.3, 0.7)
     y = sde.SwitchingState(jnp.asarray([0.2, -0.4]), jnp.asarray(1))
 
     def field(t, x):
-        return np.asarray(model.vector_field(t, y._replace(position=x)).position)
+        y_ = y._replace(position=jnp.asarray(x))
+        return np.asarray(model.vector_field(t, y_).position)
 
     out = solve_ivp(field, (0, 0.8), np.asarray(y.position), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(
@@ -77,8 +85,8 @@ def test_the_exact_flow_solves_the_field():
 @pytest.mark.slow
 def test_runge_kutta_between_jumps_has_order_four():
     """Same noise, hence same jump times: the flow's error is all there is."""
-    exact = sde.SwitchingQuadratic([[1.0], [-1.0]], 1.3, 0.9)
-    traced = sde.SwitchingGradient(WELL, 0.9)
+    exact = switching_quadratics([[1.0], [-1.0]], 1.3, 0.9)
+    traced = switching(flows.finite_sum(WELL), 0.9)
     arguments = {"t1": 4.0, "h": 2.0, "key": 5, "paths": 200}
     true = sde.simulate(exact, starts(200), scheme=JUMPS, **arguments).final
 
@@ -150,7 +158,7 @@ def test_several_clocks_sample_a_normal_law_in_two_dimensions():
 
 
 def test_a_step_counts_its_jumps():
-    model = sde.SwitchingQuadratic([[1.0], [-1.0]], 1.0, 50.0)
+    model = switching_quadratics([[1.0], [-1.0]], 1.0, 50.0)
     y = sde.SwitchingState(jnp.zeros(1), jnp.asarray(0))
     xi = sde.draw_noise(JUMPS, model, y, 0, 20)
     run = flows.iterate(JUMPS, model, y, h=1.0, steps=20, noise=xi)
@@ -164,15 +172,16 @@ def test_a_step_counts_its_jumps():
 def test_bad_switching_is_refused():
     three = flows.from_loss(lambda x: jnp.sum(x**2), jnp.zeros(3))
     for make in (
-        lambda: sde.SwitchingQuadratic([[1.0], [-1.0]], 0.0),
-        lambda: sde.SwitchingQuadratic([[1.0], [-1.0]], 1.0, -1.0),
-        lambda: sde.SwitchingQuadratic([[1.0], [-1.0]], 1.0, [1.0, 2.0]),
-        lambda: sde.SwitchingQuadratic([[1.0], [-1.0]], 1.0, 1.0, "sometimes"),
-        lambda: sde.SwitchingQuadratic([1.0, -1.0]),
-        lambda: sde.SwitchingQuadratic([[1.0]]),
-        lambda: sde.SwitchingQuadratic([[1.0], [np.nan]]),
-        lambda: sde.SwitchingGradient(WELL[:1], 1.0),
-        lambda: sde.SwitchingGradient((WELL[0], three), 1.0),
+        lambda: switching_quadratics([[1.0], [-1.0]], 1.0, 0.0),
+        lambda: switching_quadratics([[1.0], [-1.0]], 1.0, -1.0),
+        lambda: switching_quadratics([[1.0], [-1.0]], 1.0, [1.0, 2.0]),
+        lambda: switching_quadratics([[1.0], [-1.0]], [1.0, 2.0, 3.0], 1.0),
+        lambda: switching_quadratics([[1.0], [-1.0]], 1.0, 1.0, "sometimes"),
+        lambda: switching_quadratics([1.0, -1.0], 1.0, 1.0),
+        lambda: switching_quadratics([[1.0]], 1.0, 1.0),
+        lambda: switching_quadratics([[1.0], [np.nan]], 1.0, 1.0),
+        lambda: switching(flows.finite_sum(WELL[:1]), 1.0),
+        lambda: switching(flows.finite_sum((WELL[0], three)), 1.0),
         lambda: sde.ExactJumps(substeps=0),
     ):
         with pytest.raises(BadInput):

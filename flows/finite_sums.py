@@ -1,0 +1,258 @@
+"""Finite sums f = (1/N) Σ_i f_i: losses side by side, and quadratics solved exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flows.door import as_floats
+from flows.dynamics import parameter
+from flows.errors import BadInput
+from flows.objective import Facts, Objective
+from flows.oscillator import damped_oscillator
+
+
+def rows_of(objective: Any) -> int:
+    """The number N of summands of a finite sum f = (1/N) Σ_i f_i.
+
+    Raises:
+        BadInput: an objective without data rows.
+    """
+    rows = objective.rows if isinstance(objective, Objective) else None
+    if rows is None:
+        raise BadInput(
+            "a finite sum is asked for, as flows.from_loss(loss, params, data) or "
+            "flows.finite_sum([f_1, f_2]); "
+            f"{type(objective).__name__} has no rows to draw."
+        )
+    return rows
+
+
+class FiniteSum(Objective):
+    """The mean f = (1/N) Σ_i f_i of given losses (see `finite_sum`).
+
+    Attributes:
+        losses: f_1, ..., f_N, objectives of one size.
+    """
+
+    facts: Facts
+    losses: tuple[Objective, ...]
+
+    @property
+    def size(self) -> int:
+        """Number n of parameters."""
+        return self.losses[0].size
+
+    @property
+    def rows(self) -> int:
+        """Number N of losses."""
+        return len(self.losses)
+
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """The mean of f_i(x) over the indices in `batch` (default: all)."""
+        values = jnp.stack([f.value(x) for f in self.losses])
+        return jnp.mean(values if batch is None else values[batch])
+
+    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
+        """The mean of ∇f_i(x) over the indices in `batch` (default: all)."""
+        slopes = jnp.stack([f.gradient(x) for f in self.losses])
+        chosen = slopes if batch is None else slopes[batch]
+        return chosen if chosen.ndim == 1 else jnp.mean(chosen, axis=0)
+
+
+def finite_sum(losses: Sequence[Objective]) -> FiniteSum:
+    """The mean f = (1/N) Σ_i f_i of losses; `batch` then holds their indices.
+
+    Args:
+        losses: f_1, ..., f_N, objectives of one size.
+
+    Raises:
+        BadInput: no losses, or losses of different sizes.
+    """
+    losses = tuple(losses)
+    sizes = {f.size for f in losses}
+    if len(sizes) != 1:
+        raise BadInput(f"summands of one size, at least one; got sizes {sizes}.")
+    return FiniteSum(Facts(), losses)
+
+
+class QuadraticSum(Objective):
+    r"""f = (1/N) Σ_i f_i, f_i(x) = ½ (x - a_i)ᵀ H_i (x - a_i) + c_iᵀ (x - a_i).
+
+    H_i = U_i diag(κ_i) U_iᵀ may be singular or indefinite; the tilt c_i serves a slope
+    along flat directions, where no centre is. Each summand's own gradient flow and its
+    damped flow are known exactly.
+
+    Attributes:
+        centres: a_i, shape [N, n].
+        curvatures: κ: one number for all, [N] (H_i = κ_i I) or [N, n].
+        bases: U_i, orthogonal, shape [N, n, n]; None where the axes are eigenvectors.
+        tilts: c_i, shape [N, n], or None for 0.
+    """
+
+    facts: Facts
+    centres: Array = eqx.field(converter=parameter, metadata={"symbol": "a"})
+    curvatures: Array = eqx.field(converter=parameter, metadata={"symbol": r"\kappa"})
+    bases: Array | None = None
+    tilts: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """Number n of coordinates."""
+        return self.centres.shape[1]
+
+    @property
+    def rows(self) -> int:
+        """Number N of summands."""
+        return self.centres.shape[0]
+
+    def curvature(self, i: Any) -> Any:
+        """κ_i, a number or of shape [n]."""
+        return self.curvatures if self.curvatures.ndim == 0 else self.curvatures[i]
+
+    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
+        """The mean of f_i(x) over the indices in `batch` (default: all)."""
+        return self._mean(batch, lambda i: self._value(i, x))
+
+    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
+        """The mean of H_i (x - a_i) + c_i over the indices in `batch`."""
+        return self._mean(batch, lambda i: self._slope(i, x))
+
+    def _mean(self, batch: Any, of: Any) -> Any:
+        batch = jnp.arange(self.rows) if batch is None else batch
+        if np.ndim(batch) == 0:
+            return of(batch)
+        if np.shape(batch)[0] == 1:
+            return of(batch[0])
+        return jnp.mean(jax.vmap(of)(batch), axis=0)
+
+    def _value(self, i: Any, x: Any) -> Any:
+        u = x - self.centres[i]
+        z = self._into(i, u)
+        bend = jnp.sum(self.curvature(i) * z * z) / 2
+        return bend if self.tilts is None else bend + self.tilts[i] @ u
+
+    def _slope(self, i: Any, x: Any) -> Any:
+        pull = self.curvature(i) * self._into(i, x - self.centres[i])
+        pull = self._out(i, pull)
+        return pull if self.tilts is None else pull + self.tilts[i]
+
+    def _into(self, i: Any, u: Any) -> Any:
+        return u if self.bases is None else self.bases[i].T @ u
+
+    def _out(self, i: Any, z: Any) -> Any:
+        return z if self.bases is None else self.bases[i] @ z
+
+    def _force(self, i: Any) -> Any:
+        """-c_i among the eigenvectors, None where there is no tilt."""
+        return None if self.tilts is None else self._into(i, -self.tilts[i])
+
+    def summand_flow(self, i: Any, t: Any, x: Any, friction: Any = 1.0) -> Any:
+        """X after time t of α x' = -∇f_i(x), exact (see `summand_displacement`)."""
+        a, z = self.centres[i], self._into(i, x - self.centres[i])
+        rate = self.curvature(i) / friction
+        z = jnp.exp(-rate * t) * z
+        force = self._force(i)
+        if force is not None:
+            z = z + force / friction * t * _decay_mean(rate * t)
+        return a + self._out(i, z)
+
+    def summand_integral(self, i: Any, t: Any, x: Any, friction: Any = 1.0) -> Any:
+        """∫₀ᵗ of the position along `summand_flow`."""
+        a, z = self.centres[i], self._into(i, x - self.centres[i])
+        rate = self.curvature(i) / friction
+        total = t * _decay_mean(rate * t) * z
+        force = self._force(i)
+        if force is not None:
+            total = total + force / friction * t * t * _ramp_mean(rate * t)
+        return a * t + self._out(i, total)
+
+    def summand_damped_flow(
+        self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
+    ) -> tuple[Any, Any]:
+        """(x, v) after time t of m x'' + α x' = -∇f_i(x), exact."""
+        move = damped_oscillator(self.curvature(i), mass, friction, t)
+        z, w = self._into(i, x - self.centres[i]), self._into(i, v)
+        position, velocity = move.xx * z + move.xv * w, move.vx * z + move.vv * w
+        force = self._force(i)
+        if force is not None:
+            position = position + move.xf * force
+            velocity = velocity + move.vf * force
+        return self.centres[i] + self._out(i, position), self._out(i, velocity)
+
+    def summand_damped_integral(
+        self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
+    ) -> Any:
+        """∫₀ᵗ of the position along `summand_damped_flow`; None with tilts."""
+        if self.tilts is not None:
+            return None
+        move = damped_oscillator(self.curvature(i), mass, friction, t)
+        z, w = self._into(i, x - self.centres[i]), self._into(i, v)
+        # xx = xv' + (α/m) xv and m xf' = xv, so the integrals are xv + α xf and m xf
+        total = (move.xv + friction * move.xf) * z + mass * move.xf * w
+        return self.centres[i] * t + self._out(i, total)
+
+
+def _decay_mean(z: Any) -> Any:
+    """(1 - e^{-z})/z, 1 at z = 0."""
+    small = jnp.abs(z) < 1e-3
+    safe, near = jnp.where(small, 1.0, z), jnp.where(small, z, 0.0)
+    series = 1 - near / 2 * (1 - near / 3 * (1 - near / 4 * (1 - near / 5)))
+    return jnp.where(small, series, -jnp.expm1(-safe) / safe)
+
+
+def _ramp_mean(z: Any) -> Any:
+    """(z - 1 + e^{-z})/z², 1/2 at z = 0."""
+    small = jnp.abs(z) < 0.3
+    safe, near = jnp.where(small, 1.0, z), jnp.where(small, z, 0.0)
+    series = 1.0
+    for k in range(14, 2, -1):
+        series = 1 - near / k * series
+    return jnp.where(small, series / 2, (safe + jnp.expm1(-safe)) / safe**2)
+
+
+def quadratic_sum(
+    centres: Any, curvatures: Any = 1.0, *, tilts: Any = None
+) -> QuadraticSum:
+    """f_i(x) = ½ (x - a_i)ᵀ H_i (x - a_i) + c_iᵀ (x - a_i), i = 1, ..., N.
+
+    Args:
+        centres: a_i, shape [N, n].
+        curvatures: one number κ (H_i = κ I), shape [N] (H_i = κ_i I), shape [N, n] (the
+            diagonals) or [N, n, n] (symmetric matrices). Of either sign.
+        tilts: c_i, shape [N, n]; None for 0.
+
+    Raises:
+        BadInput: shapes that do not fit, values that are not finite, matrices that are
+            not symmetric.
+    """
+    a = as_floats("centres", centres)
+    if a.ndim != 2 or not a.size or not np.all(np.isfinite(a)):
+        raise BadInput(
+            f"centres have shape [N, n], one finite row a summand; got shape {a.shape}."
+        )
+    n, d = a.shape
+    h = as_floats("curvatures", curvatures)
+    if h.shape not in ((), (n,), (n, d), (n, d, d)) or not np.all(np.isfinite(h)):
+        raise BadInput(
+            f"curvatures are finite, of shape [], [{n}], [{n}, {d}] or "
+            f"[{n}, {d}, {d}]; got shape {h.shape}."
+        )
+    bases = None
+    if h.ndim == 3:
+        if not np.allclose(h, np.swapaxes(h, 1, 2), rtol=1e-12, atol=0):
+            raise BadInput("the matrices of curvatures are symmetric.")
+        h, bases = np.linalg.eigh((h + np.swapaxes(h, 1, 2)) / 2)
+        bases = jnp.asarray(bases)
+    if tilts is not None:
+        tilts = as_floats("tilts", tilts)
+        if tilts.shape != a.shape or not np.all(np.isfinite(tilts)):
+            raise BadInput(f"tilts are finite, of the centres' shape {a.shape}.")
+        tilts = jnp.asarray(tilts)
+    return QuadraticSum(Facts(), jnp.asarray(a), jnp.asarray(h), bases, tilts)

@@ -1,0 +1,116 @@
+"""The damped oscillator m x'' + α x' + κ x = 0, through critical damping and m -> 0."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+
+class Oscillation(NamedTuple):
+    """The time-t map of m x'' + α x' + κ x = f, f constant.
+
+    x(t) = xx x + xv v + xf f and v(t) = vx x + vv v + vf f.
+    """
+
+    xx: Any
+    xv: Any
+    xf: Any
+    vx: Any
+    vv: Any
+    vf: Any
+
+
+def damped_oscillator(curvature: Any, mass: Any, friction: Any, t: Any) -> Oscillation:
+    r"""The exact map of a linear damped oscillator, stable for any m > 0.
+
+    With q² = α² - 4κm and the roots l₁ = -2κ/(α + q), l₂ = -(α + q)/(2m):
+
+        xv = s(t) = m (e^{l₁t} - e^{l₂t})/q,  xx = e^{l₁t} - l₁ s,  vv = e^{l₂t} + l₁ s,
+
+    where s = e^{-αt/2m} sin(ωt)/ω for complex roots, and the impulse response gives
+    vf = s/m, xf = ∫₀ᵗ s/m. The slow root is written without a difference of large
+    numbers, so m = 1e-8 costs no digits, nor does critical damping. Derivatives in all
+    arguments are finite, at q = 0 too.
+
+    Args:
+        curvature: κ, of either sign or 0 (mass/time²).
+        mass: m > 0.
+        friction: α >= 0 (mass/time).
+        t: the time, >= 0.
+
+    Returns:
+        The six entries, of the shape to which the arguments broadcast.
+    """
+    curvature, mass, friction, t = jnp.broadcast_arrays(curvature, mass, friction, t)
+    g = friction / (2 * mass)
+    gap = g * g - curvature / mass  # (q/2m)², 1/time²
+    apart = gap * t * t >= 1e-2  # elsewhere the two roots count as nearly equal
+    safe = jnp.where(apart, gap, 1.0)
+    slow, grown, decayed, s = _real_roots(safe, curvature, mass, g, t)
+    s_near, cos = _turning(jnp.where(apart, 0.0, -gap), g, t)
+    xv = jnp.where(apart, s, s_near)
+    xx = jnp.where(apart, grown - slow * xv, cos + g * xv)
+    vv = jnp.where(apart, decayed + slow * xv, cos - g * xv)
+    xf = _displacement(xx, curvature, mass, friction, t)
+    return Oscillation(xx, xv, xf, -curvature / mass * xv, vv, xv / mass)
+
+
+def _real_roots(gap, curvature, mass, g, t):
+    """l₁, e^{l₁t}, e^{l₂t} and s for two real roots, (l₁ - l₂)² = 4 gap."""
+    root = jnp.sqrt(gap)
+    slow = -curvature / mass / (g + root)
+    grown = jnp.exp(slow * t)
+    s = grown * t * _expm1_over(-2 * root * t)
+    return slow, grown, jnp.exp(-(g + root) * t), s
+
+
+def _turning(squared, g, t):
+    """S and e^{-gt} cos(ωt) for ω² = squared, entire in ω²: near 0 of either sign."""
+    z = squared * t * t
+    small = z < 1e-2
+    omega = jnp.sqrt(jnp.where(small, 1.0, z))
+    near = jnp.where(small, z, 0.0)
+    sinc = 1 - near / 6 * (1 - near / 20 * (1 - near / 42 * (1 - near / 72)))
+    cos = 1 - near / 2 * (1 - near / 12 * (1 - near / 30 * (1 - near / 56)))
+    decay = jnp.exp(-g * t)
+    sinc = jnp.where(small, sinc, jnp.sin(omega) / omega)
+    return decay * t * sinc, decay * jnp.where(small, cos, jnp.cos(omega))
+
+
+def _displacement(xx, curvature, mass, friction, t):
+    """Xf = (1 - xx)/κ, and what that is without cancellation where κ is small."""
+    g = friction / (2 * mass)
+    gap = g * g - curvature / mass
+    root = jnp.sqrt(jnp.where(gap > 0, gap, 1.0))
+    slow, fast = -curvature / mass / (g + root), -(g + root)
+    brief = (g * t < 0.1) & (jnp.abs(curvature) * t * t < 0.05 * mass)
+    soft = ~brief & (gap > 0) & (jnp.abs(slow) < root)
+    # ∫ s/m from the roots: [t φ(l₁t) - t φ(l₂t)]/(m (l₁ - l₂)), φ(z) = (e^z - 1)/z
+    by_roots = t * (_expm1_over(slow * t) - _expm1_over(fast * t)) / (2 * mass * root)
+    stiffness = jnp.where(brief | soft, 1.0, curvature)
+    by_rest = jnp.where(soft, by_roots, (1 - xx) / stiffness)
+    return jnp.where(brief, _taylor(curvature, mass, friction, t, brief), by_rest)
+
+
+def _taylor(curvature, mass, friction, t, brief, terms: int = 14):
+    """Σ cₖ tᵏ of m x'' = 1 - α x' - κ x, x = x' = 0 at first."""
+    t = jnp.where(brief, t, 0.0)
+    a, b = 0.0, t * t / (2 * mass)
+    total = b
+    for k in range(2, terms):  # a, b are the terms k - 1 and k
+        pull = friction * t * k * b + curvature * t * t * a
+        a, b = b, -pull / (mass * k * (k + 1))
+        total = total + b
+    return total
+
+
+def _expm1_over(z):
+    """(e^z - 1)/z, 1 at z = 0, with derivatives of any order there."""
+    small = jnp.abs(z) < 1e-2
+    near = jnp.where(small, z, 0.0)
+    safe = jnp.where(small, 1.0, z)
+    series = jnp.ones_like(near)
+    for k in range(6, 1, -1):
+        series = 1 + near / k * series
+    return jnp.where(small, series, jnp.expm1(safe) / safe)

@@ -1,0 +1,300 @@
+"""Index processes: the Markov chain I(t) that says which loss is in force."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flows.door import as_floats, require_whole
+from flows.dynamics import parameter
+from flows.errors import BadInput
+from flows.schedules import (
+    Schedule,
+    delay_after,
+    integral_over,
+    scheduled,
+    value_at,
+)
+from sde._checks import is_concrete, require_positive
+
+CONVENTIONS = ("never_repeat", "fresh_draw")
+
+
+class Index(eqx.Module):
+    """A continuous-time Markov chain on the labels {0, ..., N-1}, rung by a clock.
+
+    The clock rings at the rate λ(t, i) of the label i in force; the label is then
+    redrawn from `next_weights(i)`. Times in the unit of the flow that it switches.
+    """
+
+    @property
+    @abstractmethod
+    def labels(self) -> int:
+        """The number N of labels."""
+
+    @abstractmethod
+    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
+        """λ(t, i) in 1/time: the rate of the clock, rings without a change included."""
+
+    @abstractmethod
+    def next_weights(self, label: Any) -> Float[Array, " N"]:
+        """The law of the label after a ring, given the one before."""
+
+    @abstractmethod
+    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
+        """The time s with ∫_t^{t+s} λ = amount; the wait where amount is Exp(1)."""
+
+    @abstractmethod
+    def expected_rings(self, t0: Any, t1: Any) -> Any:
+        """A bound on the mean number of rings in [t0, t1], sharp for one clock."""
+
+    @abstractmethod
+    def stationary(self) -> Float[Array, " N"]:
+        """π, the stationary law of the label."""
+
+    def next_label(self, label: Any, u: Any) -> Any:
+        """The label after a ring, from u in (0, 1): the inverse distribution."""
+        weights = self.next_weights(label)
+        chosen = jnp.sum(jnp.cumsum(weights)[:-1] <= u)
+        return chosen.astype(jnp.asarray(label).dtype)
+
+    def generator_matrix(self, t: Any = 0.0) -> Float[Array, "N N"]:
+        """Q(t): Q_ij, i != j, is the rate from i to j; rows of sum 0."""
+        rows = []
+        for i in range(self.labels):
+            weights = self.next_weights(i)
+            here = jnp.arange(self.labels) == i
+            rows.append(self.ring_rate(t, i) * (weights - here))
+        return jnp.stack(rows)
+
+
+class UniformIndex(Index):
+    r"""Uniform sampling: at each ring of one clock of rate γ(t) a uniform new label.
+
+    "never_repeat" draws among the N-1 others, "fresh_draw" among all N. Every centred
+    function of the label decays at the relaxation rate r = γN/(N-1), or r = γ: all that
+    follows depends on (N, γ, convention) through r alone. 1/γ is the mean time between
+    rings and plays the part of a learning rate.
+
+    Reference: Latz, "Analysis of stochastic gradient descent in continuous time",
+    Statistics and Computing 31, 2021, arXiv 2004.07177.
+
+    Attributes:
+        count: N >= 2.
+        rate: γ > 0 (1/time), a number or a `flows.Schedule` (a learning rate 1/γ(t)).
+        convention: "never_repeat" or "fresh_draw".
+
+    Raises:
+        BadInput: fewer than two labels, a rate that is not positive, an unknown
+            convention.
+    """
+
+    count: int = eqx.field(static=True)
+    rate: Any = eqx.field(
+        converter=scheduled,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\gamma"},
+    )
+    convention: str = eqx.field(static=True, default="never_repeat")
+
+    def __check_init__(self):
+        require_whole("count, the number of labels,", self.count, 2)
+        _require_rate(self.rate)
+        if self.convention not in CONVENTIONS:
+            raise BadInput(
+                'convention is "never_repeat" (uniform over the other labels) or '
+                f'"fresh_draw" (uniform over all); got {self.convention!r}.'
+            )
+
+    @property
+    def labels(self) -> int:
+        """N."""
+        return self.count
+
+    def relaxation_rate(self, t: Any = 0.0) -> Any:
+        """r(t) = γN/(N-1) for "never_repeat", γ for "fresh_draw" (1/time)."""
+        rate = value_at(self.rate, t)
+        if self.convention == "fresh_draw":
+            return rate
+        return rate * self.labels / (self.labels - 1)
+
+    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
+        """γ(t)."""
+        del label
+        return value_at(self.rate, t)
+
+    def next_weights(self, label: Any) -> Float[Array, " N"]:
+        """1/N each, or 1/(N-1) each and 0 for the label itself."""
+        n = self.labels
+        if self.convention == "fresh_draw":
+            return jnp.full((n,), 1 / n, dtype=float)
+        others = jnp.arange(n) != label
+        return jnp.where(others, 1 / (n - 1), 0.0).astype(float)
+
+    def next_label(self, label: Any, u: Any) -> Any:
+        """⌊Nu⌋, or i + 1 + ⌊(N-1)u⌋ modulo N."""
+        n = self.labels
+        label = jnp.asarray(label)
+        if self.convention == "fresh_draw":
+            return jnp.minimum((n * u).astype(label.dtype), n - 1)
+        ahead = jnp.minimum(((n - 1) * u).astype(label.dtype), n - 2)
+        return (label + 1 + ahead) % n
+
+    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
+        """amount/γ, or the inverse of the schedule's integral."""
+        del label
+        return delay_after(self.rate, t, amount)
+
+    def expected_rings(self, t0: Any, t1: Any) -> Any:
+        """∫ γ over [t0, t1]."""
+        return integral_over(self.rate, t0, t1)
+
+    def stationary(self) -> Float[Array, " N"]:
+        """Uniform."""
+        return jnp.full((self.labels,), 1 / self.labels, dtype=float)
+
+
+class WeightedIndex(Index):
+    """Non-uniform sampling: at each ring of a clock of rate γ(t) a label of law p.
+
+    The chain forgets its label at each ring, so r = γ.
+
+    Attributes:
+        weights: p, positive, of sum 1, shape [N].
+        rate: γ > 0 (1/time), a number or a `flows.Schedule`.
+
+    Raises:
+        BadInput: weights that are no probabilities, a rate that is not positive.
+    """
+
+    weights: Array = eqx.field(converter=parameter, metadata={"symbol": "p"})
+    rate: Any = eqx.field(
+        converter=scheduled,
+        default=1.0,
+        metadata={"positive": True, "symbol": r"\gamma"},
+    )
+
+    def __check_init__(self):
+        _require_rate(self.rate)
+        if not is_concrete(self.weights):
+            return
+        p = np.asarray(self.weights)
+        fits = p.ndim == 1 and p.size >= 2 and np.all(p > 0)
+        if not fits or abs(np.sum(p) - 1) > 8 * p.size * np.finfo(p.dtype).eps:
+            raise BadInput(
+                f"weights are two or more positive numbers of sum 1; got {p}."
+            )
+
+    @property
+    def labels(self) -> int:
+        """N."""
+        return self.weights.shape[0]
+
+    def relaxation_rate(self, t: Any = 0.0) -> Any:
+        """r(t) = γ(t)."""
+        return value_at(self.rate, t)
+
+    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
+        """γ(t)."""
+        del label
+        return value_at(self.rate, t)
+
+    def next_weights(self, label: Any) -> Float[Array, " N"]:
+        """P."""
+        del label
+        return self.weights
+
+    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
+        """amount/γ, or the inverse of the schedule's integral."""
+        del label
+        return delay_after(self.rate, t, amount)
+
+    def stationary(self) -> Float[Array, " N"]:
+        """P."""
+        return self.weights
+
+
+class MarkovIndex(Index):
+    """A chain of any generator matrix, s(t) Q: it leaves i at the rate -s(t) Q_ii.
+
+    Attributes:
+        matrix: Q, shape [N, N]: rates >= 0 off the diagonal, rows of sum 0, one closed
+            class (so that the stationary law is unique), no absorbing label.
+        speed: s > 0, a number or a `flows.Schedule`.
+
+    Raises:
+        BadInput: a matrix that is no such generator, a speed that is not positive.
+    """
+
+    matrix: Array = eqx.field(converter=parameter, metadata={"symbol": "Q"})
+    speed: Any = eqx.field(
+        converter=scheduled, default=1.0, metadata={"positive": True, "symbol": "s"}
+    )
+
+    def __check_init__(self):
+        _require_rate(self.speed)
+        if is_concrete(self.matrix):
+            _require_generator(np.asarray(self.matrix))
+
+    @property
+    def labels(self) -> int:
+        """N."""
+        return self.matrix.shape[0]
+
+    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
+        """-s(t) Q_ii."""
+        return -value_at(self.speed, t) * self.matrix[label, label]
+
+    def next_weights(self, label: Any) -> Float[Array, " N"]:
+        """Q_ij/(-Q_ii), 0 for i itself."""
+        row = self.matrix[label]
+        here = jnp.arange(self.labels) == label
+        return jnp.where(here, 0.0, row / -self.matrix[label, label])
+
+    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
+        """The wait at the rate of the label in force."""
+        return delay_after(self.speed, t, amount / -self.matrix[label, label])
+
+    def expected_rings(self, t0: Any, t1: Any) -> Any:
+        """∫ s over [t0, t1], times the rate of the label that is left fastest."""
+        fastest = -jnp.min(jnp.diagonal(self.matrix))
+        return fastest * integral_over(self.speed, t0, t1)
+
+    def stationary(self) -> Float[Array, " N"]:
+        """π with πQ = 0 and Σπ = 1."""
+        q = self.matrix
+        system = q.T.at[-1].set(1.0)
+        return jnp.linalg.solve(system, jnp.zeros(q.shape[0], q.dtype).at[-1].set(1.0))
+
+
+def _require_rate(rate: Any) -> None:
+    if isinstance(rate, Schedule):
+        return
+    require_positive("rate", rate)
+    if rate.ndim:
+        raise BadInput(f"rate is one number or a Schedule; got shape {rate.shape}.")
+
+
+def _require_generator(q: np.ndarray) -> None:
+    q = as_floats("a generator matrix", q)
+    square = q.ndim == 2 and q.shape[0] == q.shape[1] and q.shape[0] >= 2
+    if not square or not np.all(np.isfinite(q)):
+        raise BadInput(f"a generator matrix has shape [N, N], N >= 2; got {q.shape}.")
+    n, eps = q.shape[0], np.finfo(q.dtype).eps
+    apart = q - np.diag(np.diag(q))
+    slack = 8 * n * eps * np.max(np.abs(q))
+    if np.any(apart < 0) or np.any(np.abs(q.sum(axis=1)) > slack):
+        raise BadInput(
+            f"a generator matrix has rates >= 0 off its diagonal and rows of sum 0; "
+            f"got {q}."
+        )
+    if np.any(np.diag(q) == 0):
+        raise BadInput(f"every label is left at a positive rate; got {q}.")
+    reach = np.linalg.matrix_power(np.eye(n) + (apart > 0), n) > 0
+    if not np.any(np.all(reach, axis=0)):
+        raise BadInput(f"the labels of {q} fall into several closed classes.")

@@ -1,0 +1,93 @@
+"""Paths of an index process, drawn ahead of the flow that they switch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from flows.door import require_instance, require_number, require_whole
+from flows.errors import BadInput
+from sde._checks import is_concrete
+from sde.index import Index
+from sde.noise import subkeys, uniform_of
+
+
+class IndexPath(NamedTuple):
+    """A path of the label on [t0, t1].
+
+    Attributes:
+        times: ring times, increasing, shape [K]; those after `rings` lie beyond t1.
+        labels: the label before the first ring and after each, shape [K + 1].
+        rings: number of rings in [t0, t1].
+        overflow: whether K rings did not reach t1, so that the path is cut short.
+    """
+
+    times: Float[Array, " K"]
+    labels: Int[Array, " K1"]
+    rings: Int[Array, ""]
+    overflow: Any
+
+    def at(self, t: Any) -> Any:
+        """The labels at times t (right continuous), of t's shape."""
+        return self.labels[jnp.searchsorted(self.times, t, side="right")]
+
+
+def enough_events(index: Index, t0: float, t1: float) -> int:
+    """⌈Λ + 8√Λ + 10⌉, Λ the expected number of rings: exceeded with chance < 1e-13."""
+    expected = float(index.expected_rings(t0, t1))
+    return math.ceil(expected + 8 * math.sqrt(expected) + 10)
+
+
+def draw_index_path(
+    index: Index,
+    key: Any,
+    *,
+    t1: Any,
+    t0: Any = 0.0,
+    events: int | None = None,
+    label0: Any = None,
+) -> IndexPath:
+    """A path of the label: waits by inversion of the clock's integrated rate.
+
+    May be mapped over keys (`jax.vmap`); `events` is then given.
+
+    Args:
+        index: the process of the label.
+        key: a jax key; ring k uses its part k alone.
+        t1: end (time).
+        t0: start.
+        events: the number K of rings that is drawn; enough for [t0, t1] where None.
+        label0: the label at t0; drawn from the stationary law where None.
+
+    Raises:
+        BadInput: no index, a horizon that is not positive, events below 1.
+    """
+    require_instance(index, Index, "index is an Index, as UniformIndex(2)")
+    if events is None:
+        if not is_concrete(t0, t1, index):
+            raise BadInput("give `events` where times or rates are traced.")
+        require_number("t1 - t0", t1 - t0, positive=True)
+        events = enough_events(index, float(t0), float(t1))
+    require_whole("events", events, 1)
+    start, chain = subkeys(key, 0, 2)
+    if label0 is None:
+        below = jnp.cumsum(index.stationary())[:-1] <= uniform_of(start)
+        label0 = jnp.sum(below)
+    label0 = jnp.asarray(label0, dtype=int)
+    t0 = jnp.asarray(t0, dtype=float)
+
+    def ring(at, k):
+        t, label = at
+        wait, choice = subkeys(chain, k, 2)
+        t = t + index.delay(t, label, -jnp.log(uniform_of(wait)))
+        label = index.next_label(label, uniform_of(choice))
+        return (t, label), (t, label)
+
+    _, (times, labels) = jax.lax.scan(ring, (t0, label0), jnp.arange(events))
+    rings = jnp.sum(times <= t1)
+    labels = jnp.concatenate([label0[None], labels])
+    return IndexPath(times, labels, rings, rings == events)
