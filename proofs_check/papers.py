@@ -120,3 +120,37 @@ def raginsky(location: str) -> Source:
         arxiv="1702.03849",
         location=location,
     )
+
+
+def losing_momentum(location: str) -> Source:
+    """Jin, Latz, Liu and Scagliotti: the stochastic gradient-momentum process."""
+    return Source(
+        title="Losing Momentum in Continuous-time Stochastic Optimisation",
+        authors="Kexin Jin, Jonas Latz, Chenguang Liu and Alessandro Scagliotti",
+        year=2025,
+        arxiv="2209.03705",
+        location=location,
+    )
+
+
+def stochastic_gradient_process(location: str) -> Source:
+    """Latz: stochastic gradient descent in continuous time, by switching."""
+    return Source(
+        title="Analysis of stochastic gradient descent in continuous time",
+        authors="Jonas Latz",
+        year=2021,
+        arxiv="2004.07177",
+        location=location,
+    )
+
+
+def continuous_data(location: str) -> Source:
+    """Jin, Latz, Liu and Schönlieb: stochastic gradient descent for continuous data."""
+    return Source(
+        title="A Continuous-time Stochastic Gradient Descent Method for Continuous "
+        "Data",
+        authors="Kexin Jin, Jonas Latz, Chenguang Liu and Carola-Bibiane Schönlieb",
+        year=2023,
+        arxiv="2112.03754",
+        location=location,
+    )

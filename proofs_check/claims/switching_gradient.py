@@ -10,9 +10,10 @@ import numpy as np
 from flows import quadratic_sum
 from flows.symbolic import equal_symbolically, symbols_like
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.papers import stochastic_gradient_process
 from sde import (
     ExactJumps,
     StochasticGradientProcess,
@@ -24,13 +25,7 @@ from sde import (
     two_state_law,
 )
 
-LATZ = Source(
-    title="Analysis of stochastic gradient descent in continuous time",
-    authors="Jonas Latz",
-    year=2021,
-    arxiv="2004.07177",
-    location="the process; its law for two quadratics is derived here",
-)
+LATZ = stochastic_gradient_process("the process; its law for two quadratics derived")
 
 
 CENTRES = np.array([[1.0], [-1.0]])
