@@ -42,6 +42,21 @@ def enough_events(index: Index, t0: float, t1: float) -> int:
     return math.ceil(expected + 8 * math.sqrt(expected) + 10)
 
 
+def first_label(index: Index, start: Any) -> Int[Array, ""]:
+    """A label of the stationary law, from a key that serves nothing else."""
+    below = jnp.cumsum(index.stationary())[:-1] <= uniform_of(start)
+    return jnp.sum(below)
+
+
+def next_ring(
+    index: Index, chain: Any, k: Any, t: Any, label: Any
+) -> tuple[Float[Array, ""], Any]:
+    """The wait for ring k after (t, label), and the label after it."""
+    wait, choice = subkeys(chain, k, 2)
+    delay = index.delay(t, label, -jnp.log(uniform_of(wait)))
+    return delay, index.next_label(label, uniform_of(choice))
+
+
 def draw_index_path(
     index: Index,
     key: Any,
@@ -75,17 +90,14 @@ def draw_index_path(
     require_whole("events", events, 1)
     start, chain = subkeys(key, 0, 2)
     if label0 is None:
-        below = jnp.cumsum(index.stationary())[:-1] <= uniform_of(start)
-        label0 = jnp.sum(below)
+        label0 = first_label(index, start)
     label0 = jnp.asarray(label0, dtype=int)
     t0 = jnp.asarray(t0, dtype=float)
 
     def ring(at, k):
         t, label = at
-        wait, choice = subkeys(chain, k, 2)
-        t = t + index.delay(t, label, -jnp.log(uniform_of(wait)))
-        label = index.next_label(label, uniform_of(choice))
-        return (t, label), (t, label)
+        delay, after = next_ring(index, chain, k, t, label)
+        return (t + delay, after), (t + delay, after)
 
     _, (times, labels) = jax.lax.scan(ring, (t0, label0), jnp.arange(events))
     rings = jnp.sum(times <= t1)

@@ -155,10 +155,15 @@ def _jump_or_not(process, t, y, event, reached):
         # also looked at on arrival at the grid time: more chances to see a wrong bound
         bad = ~(total <= event.bound * (1 + 1e-9))
         jumps = jumps & (event.accept * event.bound < total)
-    channel = jnp.sum(jnp.cumsum(rates)[:-1] <= event.channel * total)
-    after = process.jump(t, y, channel).sample(event.key)
+    after = state_after(process, t, y, rates, event.channel, event.key)
     y = jax.tree.map(lambda a, b: jnp.where(jumps, a, b), after, y)
     return y, jumps, bad
+
+
+def state_after(process: JumpProcess, t, y, rates, u, key) -> State:
+    """The state after a jump at (t, y): its channel from u in (0, 1), then a draw."""
+    channel = jnp.sum(jnp.cumsum(rates)[:-1] <= u * jnp.sum(rates))
+    return process.jump(t, y, channel).sample(key)
 
 
 def _runge_kutta(field, t, y, h):

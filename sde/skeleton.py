@@ -1,0 +1,261 @@
+"""Skeletons: a path of a jump process as its jumps, exact between and at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from flows.door import require_instance, require_number, require_whole
+from flows.dynamics import State
+from flows.errors import BadInput
+from sde.index_path import IndexPath, first_label, next_ring
+from sde.jump_process import JumpProcess
+from sde.jumps import state_after
+from sde.noise import subkeys, uniform_of
+from sde.switching import Switching
+
+
+class Skeleton(eqx.Module):
+    """One path of a jump process on [t0, t1]: point 0 is the start, point k jump k.
+
+    Point k + 1 lies `delays[k]` after point k, and holds the state right after the
+    jump. From point `rings` + 1 on all points are the end: the state at t1, with delays
+    of 0 between them. The state at any time follows from the point to its left by the
+    exact flow.
+
+    Attributes:
+        process: what moved.
+        t0: start (time).
+        t1: end.
+        delays: time between neighbouring points, shape [K].
+        states: the states at the points, leaves of shape [K + 1, ...].
+        rings: number of jumps in [t0, t1].
+        overflow: whether K jumps did not reach t1, so that the path is cut short.
+    """
+
+    process: JumpProcess
+    t0: Float[Array, ""]
+    t1: Float[Array, ""]
+    delays: Float[Array, " K"]
+    states: State
+    rings: Int[Array, ""]
+    overflow: Bool[Array, ""]
+
+    @property
+    def times(self) -> Float[Array, " K1"]:
+        """The times of the points, shape [K + 1]."""
+        return self.t0 + jnp.concatenate([self.delays[:1] * 0, jnp.cumsum(self.delays)])
+
+    @property
+    def final(self) -> State:
+        """The state at t1."""
+        return jax.tree.map(lambda a: a[-1], self.states)
+
+    def at(self, t: Any) -> State:
+        """The state at one time t in [t0, t1], right continuous."""
+        times = self.times
+        k = jnp.searchsorted(times, t, side="right") - 1
+        y = jax.tree.map(lambda a: a[k], self.states)
+        return self.process.exact(times[k], y, t - times[k])
+
+    def time_average(self) -> Float[Array, " n"]:
+        """(1/(t1-t0)) ∫ x dt, exact by the integral over each segment.
+
+        Raises:
+            BadInput: the process does not know its `integral`.
+        """
+        heads = jax.tree.map(lambda a: a[:-1], self.states)
+        total = jax.vmap(self.process.integral)(self.times[:-1], heads, self.delays)
+        if total is None:
+            raise BadInput(
+                f"{type(self.process).__name__} does not know the integral of its "
+                "position between jumps (`JumpProcess.integral`)."
+            )
+        return jnp.sum(total, axis=0) / (self.t1 - self.t0)
+
+
+def draw_skeleton(
+    process: JumpProcess,
+    y0: State,
+    key: Any,
+    *,
+    t1: Any,
+    events: int,
+    t0: Any = 0.0,
+    path: Any = 0,
+) -> Skeleton:
+    """One path of a jump process, as its jumps: for `jax.vmap`, `jit` and `grad`.
+
+    It looks at no values, so that `overflow` is the caller's to check;
+    `sde.simulate_skeletons` does it, and takes many paths at once.
+
+    Args:
+        process: a jump process with `exact` and `waiting`.
+        y0: start; a switching process whose label is None draws it from the stationary
+            law of its index.
+        key: a whole number or a jax key.
+        t1: end (time).
+        events: the number K of jumps that is held.
+        t0: start.
+        path: which path of the ensemble with this key.
+
+    Raises:
+        BadInput: a process without an exact flow or exact waiting times, events below
+            1, times that are not finite.
+    """
+    require_exact(process)
+    require_whole("events", events, 1)
+    require_number("t0", t0)
+    require_number("t1", t1)
+    t0, t1 = (jnp.asarray(t, dtype=float) for t in (t0, t1))
+    y, chain = begin(process, y0, key, path)
+
+    def step(k, loop):
+        return segment(process, chain, k, t0, t1 - t0, loop)
+
+    return Skeleton(process, t0, t1, *walk(step, y, t1 - t0, events))
+
+
+def follow_index_path(
+    process: Switching, y0: State, path: IndexPath, *, t1: Any, t0: Any = 0.0
+) -> Skeleton:
+    """The exact path of a switching process along a path of its label.
+
+    Several processes may so follow one path of the label.
+
+    Args:
+        process: a switching process with an exact flow.
+        y0: start; its label is that of the path.
+        path: from `sde.draw_index_path` on [t0, t1].
+        t1: end (time).
+        t0: start.
+
+    Raises:
+        BadInput: no switching process, or none with an exact flow.
+    """
+    require_instance(process, Switching, "follow_index_path takes a switching process")
+    require_exact(process)
+    t0, t1 = (jnp.asarray(t, dtype=float) for t in (t0, t1))
+    labels = path.labels
+    waits = jnp.diff(path.times, prepend=t0)
+
+    def step(k, loop):
+        return advance(
+            process, t0, t1 - t0, loop, waits[k], lambda t, y: put(y, labels[k + 1])
+        )
+
+    start = put(y0, labels[0])
+    return Skeleton(process, t0, t1, *walk(step, start, t1 - t0, waits.shape[0]))
+
+
+def require_exact(process: Any) -> None:
+    """Refuse what has no exact flow or no exact waiting times.
+
+    Raises:
+        BadInput: with what is missing.
+    """
+    require_instance(process, JumpProcess, "a skeleton is that of a jump process")
+    name, kind = type(process).__name__, type(process)
+    lacks = [
+        m for m in ("exact", "waiting") if getattr(kind, m) is getattr(JumpProcess, m)
+    ]
+    if isinstance(process, Switching) and not process.solved:
+        lacks = ["exact"]
+    if lacks:
+        raise BadInput(
+            f"{name} has no {' and no '.join(f'`{m}`' for m in lacks)}: a skeleton is "
+            "exact between its jumps and at them. sde.simulate with sde.ExactJumps "
+            "takes Runge-Kutta steps between jumps, and thins them from a bound."
+        )
+
+
+def path_key(key: Any, path: Any) -> Any:
+    """The key of path `path` of the ensemble with a key.
+
+    `sde.draw_index_path` with it draws the label of that path's skeleton.
+    """
+    return subkeys(key, jnp.asarray(path).astype(jnp.uint32), 1)[0]
+
+
+def put(y: Any, label: Any) -> Any:
+    """The state with another label."""
+    return y._replace(label=jnp.asarray(label).astype(int))
+
+
+def begin(process: JumpProcess, y0: State, key: Any, path: Any) -> tuple[State, Any]:
+    """The start of one path, and the key from which its jumps are drawn.
+
+    A switching process draws as `draw_index_path` does with the path's own key.
+    """
+    start, chain = subkeys(path_key(key, path), 0, 2)
+    if isinstance(process, Switching):
+        label = getattr(y0, "label", None)
+        y0 = put(y0, first_label(process.index, start) if label is None else label)
+    return y0, chain
+
+
+def segment(
+    process: JumpProcess, chain: Any, k: Any, t0: Any, horizon: Any, loop: Any
+) -> Any:
+    """One path's way to jump k, or to the horizon: the body of the loop."""
+    s, y, _ = loop
+    if isinstance(process, Switching):
+        # the label alone jumps, and does not look at the position
+        delay, label = next_ring(process.index, chain, k, t0 + s, y.label)
+        return advance(process, t0, horizon, loop, delay, lambda t, y: put(y, label))
+    first, second, third = subkeys(chain, k, 3)
+    delay = process.waiting(t0 + s, y, first)
+
+    def jump(t, y):
+        rates = process.rates(t, y)
+        return state_after(process, t, y, rates, uniform_of(third), second)
+
+    return advance(process, t0, horizon, loop, delay, jump)
+
+
+def advance(
+    process: JumpProcess,
+    t0: Any,
+    horizon: Any,
+    loop: Any,
+    delay: Any,
+    jump: Callable[[Any, State], State],
+) -> Any:
+    """The flow over the delay and a jump, or the flow over what is left."""
+    s, y, rings = loop
+    left = horizon - s
+    ends = delay >= left
+    pace = jnp.where(ends, left, delay)
+    y: Any = process.exact(t0 + s, y, pace)
+    s = jnp.where(ends, horizon, s + pace)
+    after = jump(t0 + s, y)
+    y = jax.tree.map(lambda a, b: jnp.where(ends, a, b), y, after)
+    loop = s, y, rings + (~ends).astype(rings.dtype)
+    return loop, (pace, y)
+
+
+def walk(
+    step: Callable[[Any, Any], Any],
+    y: State,
+    horizon: Any,
+    events: int,
+    paths: tuple[int, ...] = (),
+) -> Any:
+    """`events` segments from y: delays, states, rings, overflow.
+
+    Events come first and paths last. What is summed is the time elapsed, in
+    [0, horizon], whatever the clock showed at the start.
+    """
+    start = (jnp.zeros(paths, horizon.dtype), y, jnp.zeros(paths, int))
+
+    def body(loop, k):
+        return step(k, loop)
+
+    (s, _, rings), (delays, states) = jax.lax.scan(body, start, jnp.arange(events))
+    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y, states)
+    return delays, states, rings, s < horizon

@@ -1,0 +1,254 @@
+"""`simulate_skeletons`: many independent paths of a jump process, as their jumps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from flows.door import as_floats, require_number, require_whole
+from flows.dynamics import State
+from flows.errors import BadInput, SolveFailed
+from flows.types import Scalar
+from sde._checks import is_concrete
+from sde.chunks import Batches
+from sde.jump_process import JumpProcess
+from sde.noise import as_key
+from sde.skeleton import Skeleton, begin, require_exact, segment, walk
+from sde.starts import Starts
+from sde.switching import Switching
+
+_FIRST_GUESS = 64
+
+
+class Skeletons(eqx.Module):
+    """Independent paths of a jump process, each a `Skeleton`.
+
+    Attributes:
+        each: the skeletons, leaves with a leading axis [paths].
+        key: the jax key; the same key gives the same paths for any chunk.
+    """
+
+    each: Skeleton
+    key: Any
+
+    @property
+    def paths(self) -> int:
+        """Number of paths."""
+        return self.each.rings.shape[0]
+
+    @property
+    def process(self) -> JumpProcess:
+        """What moved."""
+        return self.each.process
+
+    @property
+    def delays(self) -> Float[Array, "paths K"]:
+        """Time between neighbouring points."""
+        return self.each.delays
+
+    @property
+    def states(self) -> State:
+        """The states at the points, leaves of shape [paths, K + 1, ...]."""
+        return self.each.states
+
+    @property
+    def rings(self) -> Int[Array, " paths"]:
+        """Number of jumps of each path."""
+        return self.each.rings
+
+    @property
+    def overflow(self) -> Bool[Array, " paths"]:
+        """Which paths are cut short (none, where `simulate_skeletons` returned)."""
+        return self.each.overflow
+
+    @property
+    def times(self) -> Float[Array, "paths K1"]:
+        """The times of the points."""
+        return self._map(lambda one: one.times)
+
+    @property
+    def final(self) -> State:
+        """The states at t1, leaves of shape [paths, ...]."""
+        return jax.tree.map(lambda a: a[:, -1], self.states)
+
+    def at(self, times: Any) -> State:
+        """The states at times in [t0, t1], by the exact flow from the jump before.
+
+        Args:
+            times: one time, or several of shape [times].
+
+        Returns:
+            The state, leaves of shape [paths, ...] or [times, paths, ...].
+
+        Raises:
+            BadInput: times outside [t0, t1].
+        """
+        times = np.asarray(as_floats("times", times), jnp.asarray(0.0).dtype)
+        t0, t1 = float(self.each.t0), float(self.each.t1)
+        if times.ndim > 1 or not np.all((times >= t0) & (times <= t1)):
+            raise BadInput(f"times lie in [{t0:g}, {t1:g}]; got {times}.")
+        if not times.ndim:
+            return _at(self.each, times)
+        each = [_at(self.each, t) for t in times]
+        return jax.tree.map(lambda *a: jnp.stack(a), *each)
+
+    def time_average(self) -> Float[Array, "paths n"]:
+        """(1/(t1-t0)) ∫ x dt of each path, exact.
+
+        Raises:
+            BadInput: the process does not know its `integral`.
+        """
+        return _time_average(self.each)
+
+    def __repr__(self) -> str:
+        rings = np.asarray(self.rings)
+        return (
+            f"Skeletons({type(self.process).__name__}: {self.paths} paths on "
+            f"[{float(self.each.t0):.6g}, {float(self.each.t1):.6g}], "
+            f"{rings.mean():.6g} jumps each on average, {rings.max()} at most)"
+        )
+
+    def _map(self, fn: Any) -> Any:
+        return jax.vmap(fn, in_axes=(_axes(self.each),))(self.each)
+
+
+def _axes(each: Skeleton) -> Any:
+    """The axis of the paths in each leaf; the process and the times are shared."""
+    shared = jax.tree.map(lambda _: None, (each.process, each.t0, each.t1))
+    own = each.delays, each.states, each.rings, each.overflow
+    return Skeleton(*shared, *jax.tree.map(lambda _: 0, own))
+
+
+@eqx.filter_jit
+def _at(each: Skeleton, t: Any) -> Any:
+    return jax.vmap(lambda one: one.at(t), in_axes=(_axes(each),))(each)
+
+
+@eqx.filter_jit
+def _time_average(each: Skeleton) -> Any:
+    return jax.vmap(Skeleton.time_average, in_axes=(_axes(each),))(each)
+
+
+def simulate_skeletons(
+    process: JumpProcess,
+    y0: State,
+    *,
+    t1: Scalar,
+    key: Any,
+    paths: int,
+    t0: Scalar = 0.0,
+    events: int | None = None,
+    chunk: int | None = None,
+) -> Skeletons:
+    """Simulate independent paths of a jump process, exact between jumps and at them.
+
+    One compiled loop over jumps, all paths of a chunk at once; the cost grows linearly
+    with jumps and paths, and no step size enters. Path p, jump k draw
+    f(key, p, k), so results do not depend on `chunk` or `events`, and path p is
+    `draw_skeleton(..., path=p)`. The label of a switching process is drawn apart from
+    its position: processes of one index and one key (of several masses, say) follow
+    the same paths of the label.
+
+    Args:
+        process: a jump process with `exact` and `waiting`.
+        y0: start: one state for all paths, or one with a leading axis [paths]. The
+            label of a switching process may be None: it is then drawn from the
+            stationary law of the index.
+        t1: end (time).
+        key: a whole number or a jax key.
+        paths: number of paths.
+        t0: start.
+        events: the number K of jumps that is held of each path; found where None.
+        chunk: paths stepped together; about ten thousand where None.
+
+    Raises:
+        BadInput: any argument that cannot be used, a process without an exact flow or
+            exact waiting times.
+        SolveFailed: a path makes `events` jumps or more before t1.
+    """
+    require_exact(process)
+    require_number("t0", t0)
+    require_number("t1", t1)
+    require_number("t1 - t0", t1 - t0, positive=True)
+    key = as_key(key)
+    batches = Batches(paths, chunk, None)
+    starts = Starts.read(y0, paths)
+    if events is not None:
+        require_whole("events", events, 1)
+    held = events or _first_guess(process, float(t0), float(t1))
+    from_, to = jnp.asarray(t0, dtype=float), jnp.asarray(t1, dtype=float)
+    words, pieces = jax.random.key_data(key), []
+    for start in range(0, paths, batches.chunk):
+        rows, ids, _ = batches.ids(start)
+        y = starts.rows(rows, batches.place)
+        count = min(batches.chunk, paths - start)
+        while True:
+            found = _run(process, y, ids, words, from_, to, held)
+            late = int(np.sum(np.asarray(found[-1])[:count]))
+            if not late:
+                break
+            if events is not None:
+                raise SolveFailed(
+                    f"{late} of the paths {start} to {start + count - 1} make "
+                    f"{events} jumps or more before t1 = {float(t1):g}: give more "
+                    "`events`, or none, and they are found."
+                )
+            held *= 2
+        pieces.append(jax.tree.map(lambda a, n=count: a[:n], found))
+    return Skeletons(Skeleton(process, from_, to, *_joined(pieces, held)), key)
+
+
+def _first_guess(process: JumpProcess, t0: float, t1: float) -> int:
+    """Jumps to hold at first: seldom too few, and few different numbers to compile."""
+    if not isinstance(process, Switching) or not is_concrete(process.index):
+        return _FIRST_GUESS
+    mean = float(process.index.expected_rings(t0, t1))
+    enough = mean + 5 * math.sqrt(mean) + 8
+    unit = 2 ** max(3, math.floor(math.log2(enough)) - 3)
+    return unit * math.ceil(enough / unit)
+
+
+@eqx.filter_jit
+def _run(process, y, ids, words, t0, t1, events: int):
+    """One chunk: the paths are the last axis in the loop, the first one after it."""
+    horizon = t1 - t0
+    y, chain = jax.vmap(
+        lambda y, path: begin(process, y, words, path), (-1, 0), (-1, 0)
+    )(y, ids)
+
+    def step(k, loop):
+        def one(chain, loop):
+            return segment(process, chain, k, t0, horizon, loop)
+
+        return jax.vmap(one, (0, -1), -1)(chain, loop)
+
+    found = walk(step, y, horizon, events, ids.shape)
+    return jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), found)
+
+
+def _joined(pieces: list[Any], held: int) -> Any:
+    """The chunks as one; those that held fewer jumps repeat their end."""
+
+    def widened(a, length):
+        if jnp.ndim(a) < 2:
+            return a
+        widths = [(0, 0), (0, length - a.shape[1])] + [(0, 0)] * (a.ndim - 2)
+        return jnp.pad(a, widths, mode="edge")
+
+    def full(piece):
+        delays, states, rings, overflow = piece
+        short = held - delays.shape[1]
+        if short:
+            delays = jnp.pad(delays, ((0, 0), (0, short)))
+            states = jax.tree.map(lambda a: widened(a, held + 1), states)
+        return delays, states, rings, overflow
+
+    if len(pieces) == 1:
+        return full(pieces[0])
+    return jax.tree.map(lambda *a: jnp.concatenate(a), *map(full, pieces))
