@@ -52,6 +52,13 @@ from discretize.edge import edge as edge
 from discretize.edge import edge_of as edge_of
 from discretize.edge_run import EdgeRun as EdgeRun
 from discretize.edge_run import edge_along as edge_along
+from discretize.heavy_ball import DampedStep as DampedStep
+from discretize.heavy_ball import HeavyBall as HeavyBall
+from discretize.heavy_ball import HeavyBallSchedules as HeavyBallSchedules
+from discretize.heavy_ball import from_heavy_ball as from_heavy_ball
+from discretize.heavy_ball import matching_index as matching_index
+from discretize.heavy_ball import momentum_schedules as momentum_schedules
+from discretize.heavy_ball import to_heavy_ball as to_heavy_ball
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect
@@ -128,6 +135,7 @@ from discretize.schemes import Euler as Euler
 from discretize.schemes import FromDiffrax as FromDiffrax
 from discretize.schemes import ImplicitEuler as ImplicitEuler
 from discretize.schemes import Milstein as Milstein
+from discretize.schemes import MomentumEuler as MomentumEuler
 from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import ProjectedEulerMaruyama as ProjectedEulerMaruyama
 from discretize.schemes import RungeKutta as RungeKutta

@@ -10,6 +10,7 @@ from discretize.schemes.from_diffrax import FromDiffrax as FromDiffrax
 from discretize.schemes.kinetic import KLMC as KLMC
 from discretize.schemes.kinetic import SGHMC as SGHMC
 from discretize.schemes.milstein import Milstein as Milstein
+from discretize.schemes.momentum import MomentumEuler as MomentumEuler
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes.splitting import ABOBA as ABOBA

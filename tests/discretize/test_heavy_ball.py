@@ -1,0 +1,212 @@
+"""Heavy ball is a damped flow in steps: the map to optax and back, and schedules."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flows
+from discretize import (
+    MomentumEuler,
+    SemiImplicitEuler,
+    from_heavy_ball,
+    matching_index,
+    momentum_schedules,
+    to_heavy_ball,
+)
+from discretize.heavy_ball import FRICTIONS
+from flows import AcceleratedState, BadInput, DampedFlow, PowerSchedule, iterate
+from flows.problems import wavy
+
+STEPS = 60
+START = jnp.array([1.1, -0.7])
+LOSSES = flows.finite_sum([wavy(), flows.problems.quadratic([1.5, 0.4])])
+ORDER = jnp.asarray(np.random.default_rng(3).integers(0, 2, STEPS))
+
+
+@pytest.fixture(autouse=True)
+def lenient():
+    """optax mixes integers and floats, which strict promotion refuses."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@eqx.filter_jit
+def loop(optimizer, minibatches=False):
+    """Positions of a plain loop over optax's own updates."""
+
+    def one(carry, label):
+        x, state = carry
+        slope = LOSSES.gradient(x, label[None]) if minibatches else wavy().gradient(x)
+        updates, state = optimizer.update(slope, state, x)
+        x = optax.apply_updates(x, updates)
+        return (x, state), x
+
+    return jax.lax.scan(one, (START, optimizer.init(START)), ORDER)[1]
+
+
+@eqx.filter_jit
+def heavy_ball(eta, beta, minibatches=False):
+    return loop(optax.sgd(eta, momentum=beta), minibatches)
+
+
+def by_scheme(mass, h, friction, rule):
+    flow = DampedFlow(wavy(), mass, friction)
+    rest = AcceleratedState(START, jnp.zeros(2))
+    run = iterate(MomentumEuler(rule), flow, rest, h=h, steps=STEPS)
+    return np.asarray(run.states.position[1:])
+
+
+def gap(a, b):
+    return np.max(np.abs(a - b)) / np.max(np.abs(b))
+
+
+@pytest.mark.parametrize("rule", FRICTIONS)
+def test_from_rest_the_scheme_is_optax_sgd_with_momentum(rule):
+    eta, beta = to_heavy_ball(0.2, 0.9, 0.7, rule)
+    found = by_scheme(0.9, 0.2, 0.7, rule)
+    assert gap(found, heavy_ball(eta, beta)) < 1e-13
+    assert gap(found, heavy_ball(eta, beta * 1.001)) > 1e-5
+
+
+def test_minibatches_do_not_change_it():
+    """Each step with its own loss: the velocity recursion against optax's trace."""
+    eta, beta = to_heavy_ball(0.2, 0.9, 0.7)
+
+    same = heavy_ball(eta, beta, True)
+    x, v = np.asarray(START), np.zeros(2)
+    slopes = jax.jit(jax.vmap(LOSSES.gradient, (None, 0)))
+    for k, label in enumerate(ORDER):
+        slope = np.asarray(slopes(x, jnp.arange(2)[:, None]))[label]
+        v = 0.9 / (0.9 + 0.14) * v - 0.2 / (0.9 + 0.14) * slope
+        x = x + 0.2 * v
+        np.testing.assert_allclose(x, same[k], rtol=0, atol=1e-13)
+
+
+def test_known_values_and_the_common_ratio():
+    for rule, mass in zip(FRICTIONS, (9.0, 10.0, -1 / np.log(0.9)), strict=True):
+        step = from_heavy_ball(0.1, 0.9, scheme=rule)
+        np.testing.assert_allclose(step, (1.0, mass, 1.0), rtol=1e-14)
+        eta, beta = to_heavy_ball(0.3, 0.8, 1.7, rule)
+        np.testing.assert_allclose(eta / (1 - beta), 0.3 / 1.7, rtol=1e-14)
+    assert float(from_heavy_ball(0.1, 0.0).mass) == 0
+    assert float(from_heavy_ball(0.1, 0.0, scheme="exponential").mass) == 0
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(FRICTIONS),
+    st.floats(1e-4, 10),
+    st.floats(0.001, 0.999),
+    st.floats(0.1, 10),
+)
+def test_the_map_has_an_inverse(rule, eta, beta, alpha):
+    h, mass, friction = from_heavy_ball(eta, beta, alpha, rule)
+    back = to_heavy_ball(h, mass, friction, rule)
+    # 1 - β cancels: an error ε of β is a relative one of ε/(1 - β) in h
+    np.testing.assert_allclose(back.learning_rate, eta, rtol=1e-14 / (1 - beta))
+    np.testing.assert_allclose(back.momentum, beta, rtol=0, atol=1e-14)
+
+
+def test_explicit_friction_is_semi_implicit_euler():
+    flow = DampedFlow(wavy(), 0.9, 0.7)
+    y = AcceleratedState(START, jnp.array([0.3, 0.2]))
+    a = MomentumEuler("explicit").step(flow, 0.0, y, 0.2, None, None).y
+    b = SemiImplicitEuler(("velocity", "position")).step(flow, 0.0, y, 0.2, None, None)
+    np.testing.assert_allclose(a, b.y, rtol=0, atol=1e-15)
+
+
+MASS = PowerSchedule(0.9, 2.0, -2.0)
+
+
+@pytest.fixture(scope="module")
+def losing():
+    return by_scheme(MASS, 0.05, 0.7, "implicit")
+
+
+def test_schedules_of_a_decreasing_mass(losing):
+    schedules = momentum_schedules(MASS, 0.05, 0.7)
+    assert gap(losing, loop(schedules.optimizer())) < 1e-13
+
+
+@pytest.mark.parametrize("rule", FRICTIONS)
+def test_listed_masses_give_the_same_schedules(rule):
+    values = np.asarray(jax.vmap(MASS)(0.05 * jnp.arange(STEPS)))
+    steps = jnp.arange(STEPS)
+    a, b = (momentum_schedules(m, 0.05, 0.7, rule) for m in (MASS, values))
+    eta, beta = to_heavy_ball(0.05, values[7], 0.7, rule)
+    before, _ = to_heavy_ball(0.05, values[6], 0.7, rule)
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(jax.vmap(one)(steps), jax.vmap(other)(steps), 1e-12)
+    np.testing.assert_allclose(a.learning_rate(7), eta, rtol=1e-14)
+    np.testing.assert_allclose(a.momentum(7), beta * before / eta, rtol=1e-13)
+
+
+def test_beta_itself_is_the_wrong_schedule(losing):
+    """Negative control: the trace holds no displacement."""
+
+    def beta(k):
+        return MASS(0.05 * k) / (MASS(0.05 * k) + 0.05 * 0.7)
+
+    wrong = momentum_schedules(MASS, 0.05, 0.7)._replace(momentum=beta)
+    assert gap(losing, loop(wrong.optimizer())) > 0.01
+
+
+def test_without_mass_it_is_gradient_descent_and_the_learning_rate_rises():
+    masses = np.concatenate([[0.9, 0.5, 0.1], np.full(STEPS - 3, 1e-300)])
+    rate, momentum = momentum_schedules(masses, 0.05, 0.7)
+    rates = np.asarray([rate(k) for k in range(6)])
+    assert np.all(np.diff(rates[:4]) > 0)
+    np.testing.assert_allclose(rates[3:], 0.05 / 0.7, rtol=1e-14)
+    assert float(momentum(40)) < 1e-290
+
+
+@pytest.mark.parametrize("count", [2, 7])
+@pytest.mark.parametrize("convention", ["never_repeat", "fresh_draw"])
+def test_the_matching_index_relaxes_at_2_over_h(count, convention):
+    index = matching_index(count, 0.1, convention)
+    np.testing.assert_allclose(index.relaxation_rate(), 20.0, rtol=1e-14)
+
+
+@eqx.filter_jit
+def jacobian(rule, mass, friction, h, z):
+    def step(z):
+        flow = DampedFlow(wavy(), mass, friction)
+        y = AcceleratedState(z[:2], z[2:])
+        y = MomentumEuler(rule).step(flow, 0.0, y, h, None, None).y
+        return jnp.concatenate(y)
+
+    return jax.jacfwd(step)(z)
+
+
+@pytest.mark.parametrize("rule", FRICTIONS)
+def test_the_jacobian_has_the_determinant_beta_for_each_coordinate(rule):
+    z = jnp.array([0.4, -1.0, 0.7, 0.1])
+    found = np.asarray(jacobian(rule, 0.9, 0.7, 0.2, z))
+    _, beta = to_heavy_ball(0.2, 0.9, 0.7, rule)
+    np.testing.assert_allclose(np.linalg.det(found), float(beta) ** 2, rtol=1e-12)
+
+
+def test_doors():
+    with pytest.raises(BadInput, match="implicit, explicit, exponential"):
+        to_heavy_ball(0.1, 1.0, scheme="implict")
+    with pytest.raises(BadInput, match="mass"):
+        to_heavy_ball(0.1, 0.0)
+    with pytest.raises(BadInput, match=r"momentum is in \[0, 1\)"):
+        from_heavy_ball(0.1, 1.0)
+    with pytest.raises(BadInput, match="learning_rate"):
+        from_heavy_ball(-0.1, 0.5)
+    for masses in ([], [1.0, 0.0], [[1.0]], "m"):
+        with pytest.raises(BadInput, match="masses"):
+            momentum_schedules(masses, 0.1)
+    with pytest.raises(BadInput, match="MomentumEuler steps a DampedFlow"):
+        flow = flows.GradientFlow(wavy())
+        MomentumEuler().step(flow, 0.0, START, 0.1, None, None)
+    with pytest.raises(BadInput, match="friction enters by"):
+        MomentumEuler("none")
+    with pytest.raises(BadInput, match="number of labels"):
+        matching_index(1, 0.1)
