@@ -121,10 +121,12 @@ from discretize.rows.weight_normalised import (
 from discretize.schemes import ABOBA as ABOBA
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import BUB as BUB
+from discretize.schemes import DBD as DBD
 from discretize.schemes import EXACT_EMA as EXACT_EMA
 from discretize.schemes import KLMC as KLMC
 from discretize.schemes import OABAO as OABAO
 from discretize.schemes import OBABO as OBABO
+from discretize.schemes import RDBDR as RDBDR
 from discretize.schemes import SGHMC as SGHMC
 from discretize.schemes import UBU as UBU
 from discretize.schemes import BalancedEuler as BalancedEuler

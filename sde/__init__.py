@@ -11,6 +11,11 @@ from sde.diffusion import Diffusion as Diffusion
 from sde.diffusion import NoisyPart as NoisyPart
 from sde.drift_flow import DriftFlow as DriftFlow
 from sde.ensemble import Ensemble as Ensemble
+from sde.fluctuations import FluctuationMomentumState as FluctuationMomentumState
+from sde.fluctuations import Fluctuations as Fluctuations
+from sde.fluctuations import FluctuationState as FluctuationState
+from sde.fluctuations import MomentumFluctuations as MomentumFluctuations
+from sde.fluctuations import fluctuations as fluctuations
 from sde.fokker_planck import fokker_planck_defect as fokker_planck_defect
 from sde.fokker_planck import gibbs_log_density as gibbs_log_density
 from sde.fokker_planck import is_invariant_density as is_invariant_density
@@ -79,6 +84,18 @@ from sde.statistics import Moments as Moments
 from sde.statistics import Quantile as Quantile
 from sde.statistics import Statistic as Statistic
 from sde.statistics import Statistics as Statistics
+from sde.switched_linear import LinearFields as LinearFields
+from sde.switched_linear import growth_exponent as growth_exponent
+from sde.switched_linear import linear_fields as linear_fields
+from sde.switched_linear import moment_abscissa as moment_abscissa
+from sde.switched_linear import tail_index as tail_index
+from sde.switched_moments import SwitchedMoments as SwitchedMoments
+from sde.switched_moments import (
+    stationary_switched_moments as stationary_switched_moments,
+)
+from sde.switched_moments import (
+    transient_switched_moments as transient_switched_moments,
+)
 from sde.switching import (
     StochasticGradientMomentumProcess as StochasticGradientMomentumProcess,
 )
@@ -88,6 +105,8 @@ from sde.switching import SwitchingMomentumState as SwitchingMomentumState
 from sde.switching import SwitchingState as SwitchingState
 from sde.switching import full_gradient as full_gradient
 from sde.switching import zero_mass as zero_mass
+from sde.switching_laws import DirichletMixture as DirichletMixture
+from sde.switching_laws import switching_law as switching_law
 from sde.wasserstein import Distance as Distance
 from sde.wasserstein import wasserstein as wasserstein
 

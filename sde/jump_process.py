@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from flows.dynamics import Flow, State, TestFunction, directional
+from flows.dynamics import Flow, State, TestFunction
 from sde.laws import Law
 
 
@@ -32,9 +32,10 @@ class JumpProcess(Flow):
 
     def generator(self, phi: TestFunction) -> TestFunction:
         """L φ = ∂ₜφ + v·∇φ + Σ_c λ_c (E φ(jump_c) - φ); composes with itself."""
+        moved = super().generator(phi)
 
         def l_phi(t, y):
-            flow = directional(phi, t, y, self.vector_field(t, y))
+            flow = moved(t, y)
             rates = self.rates(t, y)
             here = phi(t, y)
             for channel in range(rates.shape[0]):

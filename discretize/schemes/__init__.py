@@ -37,4 +37,6 @@ from discretize.schemes.truncated import (
     ProjectedEulerMaruyama as ProjectedEulerMaruyama,
 )
 from discretize.schemes.truncated import TruncatedEuler as TruncatedEuler
+from discretize.schemes.velocity_jumps import DBD as DBD
+from discretize.schemes.velocity_jumps import RDBDR as RDBDR
 from discretize.schemes.weight_normalised import ProjectedEuler as ProjectedEuler
