@@ -2,9 +2,13 @@
 
 from sde.adaptive import AdamSDE as AdamSDE
 from sde.adaptive import RMSPropSDE as RMSPropSDE
+from sde.continuous_data import ContinuousDataProcess as ContinuousDataProcess
+from sde.continuous_data import ContinuousDataState as ContinuousDataState
 from sde.coupled import Coupled as Coupled
 from sde.coupled import Gaps as Gaps
 from sde.coupled import simulate_coupled as simulate_coupled
+from sde.declared import SwitchedSolution as SwitchedSolution
+from sde.declared import solve_switching as solve_switching
 from sde.diagnostics import effective_sample_size as effective_sample_size
 from sde.diagnostics import r_hat as r_hat
 from sde.diffusion import Diffusion as Diffusion
@@ -24,6 +28,8 @@ from sde.gibbs import GibbsLaw as GibbsLaw
 from sde.gibbs import gibbs_law as gibbs_law
 from sde.gradient_noise import FactorNoise as FactorNoise
 from sde.gradient_noise import GradientNoise as GradientNoise
+from sde.hazards import ClockChange as ClockChange
+from sde.hazards import EventLocation as EventLocation
 from sde.index import Index as Index
 from sde.index import MarkovIndex as MarkovIndex
 from sde.index import UniformIndex as UniformIndex

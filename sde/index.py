@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -59,16 +60,26 @@ class Index(eqx.Module):
 
     def next_label(self, label: Any, u: Any) -> Any:
         """The label after a ring, from u in (0, 1): the inverse distribution."""
-        weights = self.next_weights(label)
-        chosen = jnp.sum(jnp.cumsum(weights)[:-1] <= u)
-        return chosen.astype(jnp.asarray(label).dtype)
+        return _inverted(self.next_weights(label), label, u)
+
+    @abstractmethod
+    def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
+        """The law of the label at t + h, given the one at t: a row of exp(∫ Q)."""
+
+    def later_label(self, t: Any, h: Any, label: Any, u: Any) -> Any:
+        """The label at t + h, from u in (0, 1); what happened in between is summed."""
+        return _inverted(self.transition(t, h, label), label, u)
+
+    def stationary_label(self, label: Any, u: Any) -> Any:
+        """A label of the stationary law, whatever the label now, from u in (0, 1)."""
+        return _inverted(self.stationary(), label, u)
 
     def generator_matrix(self, t: Any = 0.0) -> Float[Array, "N N"]:
         """Q(t): Q_ij, i != j, is the rate from i to j; rows of sum 0."""
         rows = []
         for i in range(self.labels):
             weights = self.next_weights(i)
-            here = jnp.arange(self.labels) == i
+            here = (jnp.arange(self.labels) == i).astype(weights.dtype)
             rows.append(self.ring_rate(t, i) * (weights - here))
         return jnp.stack(rows)
 
@@ -141,7 +152,7 @@ class UniformIndex(Index):
         n = self.labels
         label = jnp.asarray(label)
         if self.convention == "fresh_draw":
-            return jnp.minimum((n * u).astype(label.dtype), n - 1)
+            return self.stationary_label(label, u)
         ahead = jnp.minimum(((n - 1) * u).astype(label.dtype), n - 2)
         return (label + 1 + ahead) % n
 
@@ -153,6 +164,26 @@ class UniformIndex(Index):
     def expected_rings(self, t0: Any, t1: Any) -> Any:
         """∫ γ over [t0, t1]."""
         return integral_over(self.rate, t0, t1)
+
+    def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
+        """ρ for the label itself and (1 - ρ)/N for all, ρ = e^{-∫ r}."""
+        return _forgotten(self._kept(t, h), self.stationary(), label)
+
+    def later_label(self, t: Any, h: Any, label: Any, u: Any) -> Any:
+        """The label itself for u < ρ, else ⌊N(u - ρ)/(1 - ρ)⌋."""
+        kept, label = self._kept(t, h), jnp.asarray(label)
+        fresh = self.stationary_label(label, (u - kept) / (1 - kept))
+        return jnp.where(u < kept, label, fresh)
+
+    def stationary_label(self, label: Any, u: Any) -> Any:
+        """⌊Nu⌋."""
+        n, dtype = self.labels, jnp.asarray(label).dtype
+        return jnp.minimum((n * u).astype(dtype), n - 1)
+
+    def _kept(self, t: Any, h: Any) -> Any:
+        n = self.labels
+        pace = 1.0 if self.convention == "fresh_draw" else n / (n - 1)
+        return jnp.exp(-pace * self.expected_rings(t, t + h))
 
     def stationary(self) -> Float[Array, " N"]:
         """Uniform."""
@@ -205,7 +236,7 @@ class WeightedIndex(Index):
         return value_at(self.rate, t)
 
     def next_weights(self, label: Any) -> Float[Array, " N"]:
-        """P."""
+        """The weights p, whatever the label."""
         del label
         return self.weights
 
@@ -214,8 +245,17 @@ class WeightedIndex(Index):
         del label
         return delay_after(self.rate, t, amount)
 
+    def expected_rings(self, t0: Any, t1: Any) -> Any:
+        """∫ γ over [t0, t1]."""
+        return integral_over(self.rate, t0, t1)
+
+    def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
+        """ρ for the label itself and (1 - ρ) p for all, ρ = e^{-∫ γ}."""
+        kept = jnp.exp(-self.expected_rings(t, t + h))
+        return _forgotten(kept, self.weights, label)
+
     def stationary(self) -> Float[Array, " N"]:
-        """P."""
+        """The weights p."""
         return self.weights
 
 
@@ -265,11 +305,28 @@ class MarkovIndex(Index):
         fastest = -jnp.min(jnp.diagonal(self.matrix))
         return fastest * integral_over(self.speed, t0, t1)
 
+    def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
+        """Row i of e^{Q ∫ s}."""
+        span = integral_over(self.speed, t, t + h)
+        return jax.scipy.linalg.expm(self.matrix * span)[label]
+
     def stationary(self) -> Float[Array, " N"]:
         """π with πQ = 0 and Σπ = 1."""
         q = self.matrix
         system = q.T.at[-1].set(1.0)
         return jnp.linalg.solve(system, jnp.zeros(q.shape[0], q.dtype).at[-1].set(1.0))
+
+
+def _inverted(weights: Any, label: Any, u: Any) -> Any:
+    """The label at which the distribution function passes u, of label's type."""
+    chosen = jnp.sum(jnp.cumsum(weights)[:-1] <= u)
+    return chosen.astype(jnp.asarray(label).dtype)
+
+
+def _forgotten(kept: Any, weights: Any, label: Any) -> Any:
+    """The law of a label that is kept with a chance, else drawn from the weights."""
+    here = jnp.arange(weights.shape[0]) == label
+    return kept * here.astype(weights.dtype) + (1 - kept) * weights
 
 
 def _require_rate(rate: Any) -> None:

@@ -34,6 +34,10 @@ def switching(convention):
     return model, sde.SwitchingState(X, LABEL)
 
 
+def away_from_datum(x, v):
+    return 0.5 * jnp.sum((x - v[0]) ** 2) + x[0] * x[1] * v[0] ** 2
+
+
 def parabola(p):
     return jnp.stack([p[0], 0.5 * p[0] ** 2])
 
@@ -126,8 +130,39 @@ EXAMPLES = {
         ),
         sde.SwitchingMomentumState(X, jnp.array([0.2, -0.4]), LABEL),
     ),
+    "fluctuations": (
+        sde.Fluctuations(switching("fresh_draw")[0]),
+        sde.FluctuationState(X, jnp.array([0.2, -0.4])),
+    ),
+    "fluctuations with momentum": (
+        sde.MomentumFluctuations(
+            sde.StochasticGradientMomentumProcess(
+                flows.finite_sum([wavy(), quadratic([1.0, 3.0])]),
+                sde.WeightedIndex(jnp.array([0.25, 0.75]), 1.3),
+                flows.ExponentialSchedule(0.7, -0.2),
+                0.9,
+            )
+        ),
+        sde.FluctuationMomentumState(X, jnp.array([0.2, -0.4]), V, X),
+    ),
+    "zig-zag": (
+        sde.ZigZag(wavy(), 0.3),
+        sde.LangevinState(X, jnp.array([1.0, -1.0])),
+    ),
+    "bouncy particle": (
+        sde.BouncyParticle(wavy(), 0.7),
+        sde.LangevinState(X, jnp.array([0.2, -0.4])),
+    ),
+    "boomerang": (
+        sde.Boomerang(double_well(), 0.7, 1.5, X[:1]),
+        sde.LangevinState(X[:1] + 0.3, jnp.array([-0.4])),
+    ),
     "switching, never repeat": switching("never_repeat"),
     "switching, fresh draw": switching("fresh_draw"),
+    "continuous data": (
+        sde.ContinuousDataProcess(away_from_datum, 0.7, 1.25),
+        sde.ContinuousDataState(X, jnp.array([0.4])),
+    ),
     "preconditioned": (flows.PreconditionedFlow(wavy(), jnp.array([0.5, 2.0])), X),
     "newton": (flows.newton_flow(wavy()), X),
     "natural gradient": (
