@@ -155,7 +155,7 @@ EXAMPLES = {
     ),
     "boomerang": (
         sde.Boomerang(double_well(), 0.7, 1.5, X[:1]),
-        sde.LangevinState(X[:1] + 0.3, jnp.array([-0.4])),
+        sde.LangevinState(X[:1] + 0.3, jnp.array([0.4])),
     ),
     "switching, never repeat": switching("never_repeat"),
     "switching, fresh draw": switching("fresh_draw"),
