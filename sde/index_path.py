@@ -13,7 +13,8 @@ from flows.door import require_instance, require_number, require_whole
 from flows.errors import BadInput
 from sde._checks import is_concrete
 from sde.index import Index
-from sde.noise import subkeys, uniform_of
+from sde.noise import key_words, subkeys, threefry, uniform_of
+from sde.noise_variables import Words
 
 
 class IndexPath(NamedTuple):
@@ -49,12 +50,22 @@ def first_label(index: Index, start: Any) -> Int[Array, ""]:
 
 
 def next_ring(
-    index: Index, chain: Any, k: Any, t: Any, label: Any
+    index: Index, chain: Words, k: Any, t: Any, label: Any
 ) -> tuple[Float[Array, ""], Any]:
-    """The wait for ring k after (t, label), and the label after it."""
-    wait, choice = subkeys(chain, k, 2)
-    delay = index.delay(t, label, -jnp.log(uniform_of(wait)))
-    return delay, index.next_label(label, uniform_of(choice))
+    """The wait for ring k after (t, label), and the label after it.
+
+    One call of the generator, a word of 32 bits each: waits lie within 1.2e-10 and 22.9
+    mean waits, and their law is off by 2^-33 in distribution.
+    """
+    counter = jnp.asarray(k).astype(jnp.uint32), jnp.uint32(0)
+    wait, choice = map(_uniform, threefry(chain, counter))
+    delay = index.delay(t, label, -jnp.log(wait))
+    return delay, index.next_label(label, choice)
+
+
+def _uniform(word: Any) -> Float[Array, ""]:
+    """U(0, 1) at the midpoints of 2^32 cells."""
+    return (word.astype(float) + 0.5) * 2.0**-32
 
 
 def draw_index_path(
@@ -89,6 +100,7 @@ def draw_index_path(
         events = enough_events(index, float(t0), float(t1))
     require_whole("events", events, 1)
     start, chain = subkeys(key, 0, 2)
+    chain = key_words(chain)
     if label0 is None:
         label0 = first_label(index, start)
     label0 = jnp.asarray(label0, dtype=int)

@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from flows.door import require_instance, require_number, require_whole
 from flows.dynamics import State
@@ -16,45 +16,41 @@ from flows.errors import BadInput
 from sde.index_path import IndexPath, first_label, next_ring
 from sde.jump_process import JumpProcess
 from sde.jumps import state_after
-from sde.noise import subkeys, uniform_of
+from sde.noise import key_words, subkeys, uniform_of
 from sde.switching import Switching
 
 
 class Skeleton(eqx.Module):
     """One path of a jump process on [t0, t1]: point 0 is the start, point k jump k.
 
-    Point k + 1 lies `delays[k]` after point k, and holds the state right after the
-    jump. From point `rings` + 1 on all points are the end: the state at t1, with delays
-    of 0 between them. The state at any time follows from the point to its left by the
-    exact flow.
+    A point holds the state right after the jump; the next one, or t1, lies `delays[k]`
+    after it. All points after the last jump hold the state at t1, with delays of 0. The
+    state at any time follows from the point to its left by the exact flow.
 
     Attributes:
         process: what moved.
         t0: start (time).
         t1: end.
-        delays: time between neighbouring points, shape [K].
-        states: the states at the points, leaves of shape [K + 1, ...].
-        rings: number of jumps in [t0, t1].
-        overflow: whether K jumps did not reach t1, so that the path is cut short.
+        delays: time from each point to the next, shape [K].
+        states: the states at the points, leaves of shape [K, ...].
+        final: the state at t1.
+        rings: number of jumps in [t0, t1], at most K - 1.
+        overflow: whether K points did not reach t1, so that the path is cut short.
     """
 
     process: JumpProcess
-    t0: Float[Array, ""]
-    t1: Float[Array, ""]
-    delays: Float[Array, " K"]
+    t0: Any
+    t1: Any
+    delays: Any
     states: State
-    rings: Int[Array, ""]
-    overflow: Bool[Array, ""]
+    final: State
+    rings: Any
+    overflow: Any
 
     @property
-    def times(self) -> Float[Array, " K1"]:
-        """The times of the points, shape [K + 1]."""
-        return self.t0 + jnp.concatenate([self.delays[:1] * 0, jnp.cumsum(self.delays)])
-
-    @property
-    def final(self) -> State:
-        """The state at t1."""
-        return jax.tree.map(lambda a: a[-1], self.states)
+    def times(self) -> Float[Array, " K"]:
+        """The times of the points."""
+        return self.t0 + jnp.cumsum(self.delays) - self.delays
 
     def at(self, t: Any) -> State:
         """The state at one time t in [t0, t1], right continuous."""
@@ -69,8 +65,8 @@ class Skeleton(eqx.Module):
         Raises:
             BadInput: the process does not know its `integral`.
         """
-        heads = jax.tree.map(lambda a: a[:-1], self.states)
-        total = jax.vmap(self.process.integral)(self.times[:-1], heads, self.delays)
+        integral = jax.vmap(self.process.integral)
+        total = integral(self.times, self.states, self.delays)
         if total is None:
             raise BadInput(
                 f"{type(self.process).__name__} does not know the integral of its "
@@ -118,7 +114,7 @@ def draw_skeleton(
     def step(k, loop):
         return segment(process, chain, k, t0, t1 - t0, loop)
 
-    return Skeleton(process, t0, t1, *walk(step, y, t1 - t0, events))
+    return Skeleton(process, t0, t1, *walk(step, y, t1 - t0, events + 1))
 
 
 def follow_index_path(
@@ -143,6 +139,7 @@ def follow_index_path(
     t0, t1 = (jnp.asarray(t, dtype=float) for t in (t0, t1))
     labels = path.labels
     waits = jnp.diff(path.times, prepend=t0)
+    points = waits.shape[0]
 
     def step(k, loop):
         return advance(
@@ -150,7 +147,7 @@ def follow_index_path(
         )
 
     start = put(y0, labels[0])
-    return Skeleton(process, t0, t1, *walk(step, start, t1 - t0, waits.shape[0]))
+    return Skeleton(process, t0, t1, *walk(step, start, t1 - t0, points))
 
 
 def require_exact(process: Any) -> None:
@@ -196,7 +193,7 @@ def begin(process: JumpProcess, y0: State, key: Any, path: Any) -> tuple[State, 
     if isinstance(process, Switching):
         label = getattr(y0, "label", None)
         y0 = put(y0, first_label(process.index, start) if label is None else label)
-    return y0, chain
+    return y0, key_words(chain)
 
 
 def segment(
@@ -208,7 +205,7 @@ def segment(
         # the label alone jumps, and does not look at the position
         delay, label = next_ring(process.index, chain, k, t0 + s, y.label)
         return advance(process, t0, horizon, loop, delay, lambda t, y: put(y, label))
-    first, second, third = subkeys(chain, k, 3)
+    first, second, third = subkeys(jnp.stack(chain), k, 3)
     delay = process.waiting(t0 + s, y, first)
 
     def jump(t, y):
@@ -225,8 +222,8 @@ def advance(
     loop: Any,
     delay: Any,
     jump: Callable[[Any, State], State],
-) -> Any:
-    """The flow over the delay and a jump, or the flow over what is left."""
+) -> tuple[Any, Any]:
+    """The flow over the delay and a jump, or over what is left; and that duration."""
     s, y, rings = loop
     left = horizon - s
     ends = delay >= left
@@ -235,27 +232,27 @@ def advance(
     s = jnp.where(ends, horizon, s + pace)
     after = jump(t0 + s, y)
     y = jax.tree.map(lambda a, b: jnp.where(ends, a, b), y, after)
-    loop = s, y, rings + (~ends).astype(rings.dtype)
-    return loop, (pace, y)
+    return (s, y, rings + (~ends).astype(rings.dtype)), pace
 
 
 def walk(
     step: Callable[[Any, Any], Any],
     y: State,
     horizon: Any,
-    events: int,
+    points: int,
     paths: tuple[int, ...] = (),
 ) -> Any:
-    """`events` segments from y: delays, states, rings, overflow.
+    """`points` segments from y: delays, states, final, rings, overflow.
 
-    Events come first and paths last. What is summed is the time elapsed, in
-    [0, horizon], whatever the clock showed at the start.
+    Points come first and paths last. What is summed is the time elapsed, in
+    [0, horizon], whatever the clock showed at the start. Each turn hands out the state
+    that it starts from: one that it has just made would be computed twice.
     """
-    start = (jnp.zeros(paths, horizon.dtype), y, jnp.zeros(paths, int))
 
     def body(loop, k):
-        return step(k, loop)
+        after, pace = step(k, loop)
+        return after, (pace, loop[1])
 
-    (s, _, rings), (delays, states) = jax.lax.scan(body, start, jnp.arange(events))
-    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y, states)
-    return delays, states, rings, s < horizon
+    start = (jnp.zeros(paths, horizon.dtype), y, jnp.zeros(paths, int))
+    (s, y, rings), (delays, states) = jax.lax.scan(body, start, jnp.arange(points))
+    return delays, states, y, rings, s < horizon

@@ -27,10 +27,10 @@ _FIRST_GUESS = 64
 
 
 class Skeletons(eqx.Module):
-    """Independent paths of a jump process, each a `Skeleton`.
+    """Independent paths of a jump process, each a `Skeleton` of K points.
 
     Attributes:
-        each: the skeletons, leaves with a leading axis [paths].
+        each: the skeletons; arrays hold the paths on their last axis.
         key: the jax key; the same key gives the same paths for any chunk.
     """
 
@@ -49,13 +49,26 @@ class Skeletons(eqx.Module):
 
     @property
     def delays(self) -> Float[Array, "paths K"]:
-        """Time between neighbouring points."""
-        return self.each.delays
+        """Time from each point to the next; 0 after the path has reached t1."""
+        return self.each.delays.T
+
+    @property
+    def times(self) -> Float[Array, "paths K"]:
+        """The times of the points; t1 after the last jump."""
+        return _of_each(lambda one: one.times, self.each)
 
     @property
     def states(self) -> State:
-        """The states at the points, leaves of shape [paths, K + 1, ...]."""
-        return self.each.states
+        """The states at the points, leaves of shape [paths, K, ...].
+
+        The start, those right after each jump, then the state at t1.
+        """
+        return _paths_first(self.each.states)
+
+    @property
+    def final(self) -> State:
+        """The states at t1, leaves of shape [paths, ...]."""
+        return _paths_first(self.each.final)
 
     @property
     def rings(self) -> Int[Array, " paths"]:
@@ -66,16 +79,6 @@ class Skeletons(eqx.Module):
     def overflow(self) -> Bool[Array, " paths"]:
         """Which paths are cut short (none, where `simulate_skeletons` returned)."""
         return self.each.overflow
-
-    @property
-    def times(self) -> Float[Array, "paths K1"]:
-        """The times of the points."""
-        return self._map(lambda one: one.times)
-
-    @property
-    def final(self) -> State:
-        """The states at t1, leaves of shape [paths, ...]."""
-        return jax.tree.map(lambda a: a[:, -1], self.states)
 
     def at(self, times: Any) -> State:
         """The states at times in [t0, t1], by the exact flow from the jump before.
@@ -89,13 +92,13 @@ class Skeletons(eqx.Module):
         Raises:
             BadInput: times outside [t0, t1].
         """
-        times = np.asarray(as_floats("times", times), jnp.asarray(0.0).dtype)
+        times = as_floats("times", times).astype(self.each.delays.dtype)
         t0, t1 = float(self.each.t0), float(self.each.t1)
         if times.ndim > 1 or not np.all((times >= t0) & (times <= t1)):
             raise BadInput(f"times lie in [{t0:g}, {t1:g}]; got {times}.")
         if not times.ndim:
-            return _at(self.each, times)
-        each = [_at(self.each, t) for t in times]
+            return _of_each(Skeleton.at, self.each, times)
+        each = [_of_each(Skeleton.at, self.each, t) for t in times]
         return jax.tree.map(lambda *a: jnp.stack(a), *each)
 
     def time_average(self) -> Float[Array, "paths n"]:
@@ -104,7 +107,7 @@ class Skeletons(eqx.Module):
         Raises:
             BadInput: the process does not know its `integral`.
         """
-        return _time_average(self.each)
+        return _of_each(Skeleton.time_average, self.each)
 
     def __repr__(self) -> str:
         rings = np.asarray(self.rings)
@@ -114,25 +117,18 @@ class Skeletons(eqx.Module):
             f"{rings.mean():.6g} jumps each on average, {rings.max()} at most)"
         )
 
-    def _map(self, fn: Any) -> Any:
-        return jax.vmap(fn, in_axes=(_axes(self.each),))(self.each)
 
-
-def _axes(each: Skeleton) -> Any:
-    """The axis of the paths in each leaf; the process and the times are shared."""
-    shared = jax.tree.map(lambda _: None, (each.process, each.t0, each.t1))
-    own = each.delays, each.states, each.rings, each.overflow
-    return Skeleton(*shared, *jax.tree.map(lambda _: 0, own))
+@eqx.filter_jit
+def _paths_first(tree: Any) -> Any:
+    return jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), tree)
 
 
 @eqx.filter_jit
-def _at(each: Skeleton, t: Any) -> Any:
-    return jax.vmap(lambda one: one.at(t), in_axes=(_axes(each),))(each)
-
-
-@eqx.filter_jit
-def _time_average(each: Skeleton) -> Any:
-    return jax.vmap(Skeleton.time_average, in_axes=(_axes(each),))(each)
+def _of_each(fn: Any, each: Skeleton, *args: Any) -> Any:
+    """A function of one skeleton, of each; the process and the times are shared."""
+    shared = each.process, each.t0, each.t1
+    own = each.delays, each.states, each.final, each.rings, each.overflow
+    return jax.vmap(lambda own: fn(Skeleton(*shared, *own), *args), -1)(own)
 
 
 def simulate_skeletons(
@@ -200,7 +196,9 @@ def simulate_skeletons(
                     "`events`, or none, and they are found."
                 )
             held *= 2
-        pieces.append(jax.tree.map(lambda a, n=count: a[:n], found))
+        if count < batches.chunk:
+            found = jax.tree.map(lambda a, n=count: a[..., :n], found)
+        pieces.append(found)
     return Skeletons(Skeleton(process, from_, to, *_joined(pieces, held)), key)
 
 
@@ -216,7 +214,7 @@ def _first_guess(process: JumpProcess, t0: float, t1: float) -> int:
 
 @eqx.filter_jit
 def _run(process, y, ids, words, t0, t1, events: int):
-    """One chunk: the paths are the last axis in the loop, the first one after it."""
+    """One chunk; the paths are the last axis of every leaf."""
     horizon = t1 - t0
     y, chain = jax.vmap(
         lambda y, path: begin(process, y, words, path), (-1, 0), (-1, 0)
@@ -228,27 +226,23 @@ def _run(process, y, ids, words, t0, t1, events: int):
 
         return jax.vmap(one, (0, -1), -1)(chain, loop)
 
-    found = walk(step, y, horizon, events, ids.shape)
-    return jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), found)
+    return walk(step, y, horizon, events + 1, ids.shape)
 
 
 def _joined(pieces: list[Any], held: int) -> Any:
     """The chunks as one; those that held fewer jumps repeat their end."""
 
-    def widened(a, length):
-        if jnp.ndim(a) < 2:
-            return a
-        widths = [(0, 0), (0, length - a.shape[1])] + [(0, 0)] * (a.ndim - 2)
-        return jnp.pad(a, widths, mode="edge")
-
     def full(piece):
-        delays, states, rings, overflow = piece
-        short = held - delays.shape[1]
+        delays, states, final, rings, overflow = piece
+        short = held + 1 - delays.shape[0]
         if short:
-            delays = jnp.pad(delays, ((0, 0), (0, short)))
-            states = jax.tree.map(lambda a: widened(a, held + 1), states)
-        return delays, states, rings, overflow
+            delays = jnp.pad(delays, ((0, short), (0, 0)))
+            states = jax.tree.map(
+                lambda a, b: jnp.concatenate([a, jnp.stack([b] * short)]), states, final
+            )
+        return delays, states, final, rings, overflow
 
     if len(pieces) == 1:
-        return full(pieces[0])
-    return jax.tree.map(lambda *a: jnp.concatenate(a), *map(full, pieces))
+        return pieces[0]
+    join = lambda *a: jnp.concatenate(a, axis=-1)  # noqa: E731
+    return jax.tree.map(join, *map(full, pieces))
