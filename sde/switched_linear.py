@@ -1,0 +1,287 @@
+"""Switched linear systems z' = A_I z + b_I: how fast their moments grow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from flows.door import require_instance, require_number
+from flows.errors import BadInput
+from flows.finite_sums import QuadraticSum
+from flows.schedules import Schedule
+from flows.types import is_traced
+from sde.index import MarkovIndex
+from sde.switching import (
+    StochasticGradientMomentumProcess,
+    Switching,
+    SwitchingMomentumState,
+    SwitchingState,
+)
+
+MOST_ENTRIES = 4096
+"""Rows of the largest operator on moments that is built densely."""
+
+
+class LinearFields(NamedTuple):
+    """A linear system z' = A_I z + b_I whose label I is a Markov chain of matrix Q.
+
+    `linear_fields` reads it off a switching process; any other one is written down.
+
+    Attributes:
+        matrices: A_i, shape [N, k, k], in 1/time.
+        forcings: b_i, shape [N, k].
+        generator: Q, shape [N, N], in 1/time: rows of sum 0.
+    """
+
+    matrices: Float[Array, "N k k"]
+    forcings: Float[Array, "N k"]
+    generator: Float[Array, "N N"]
+
+    @property
+    def size(self) -> int:
+        """The number k of coordinates of z."""
+        return self.matrices.shape[-1]
+
+    @property
+    def labels(self) -> int:
+        """The number N of labels."""
+        return self.matrices.shape[0]
+
+    def stationary(self) -> Float[Array, " N"]:
+        """π with πQ = 0 and Σπ = 1."""
+        system = self.generator.T.at[-1].set(1.0)
+        return jnp.linalg.solve(system, jnp.zeros_like(system[0]).at[-1].set(1.0))
+
+
+def linear_fields(process: Any, t: Any = 0.0) -> LinearFields:
+    """A_i, b_i and Q of a switching process on quadratics, frozen at a time.
+
+    z is the position, or the position followed by the velocity. The field of each label
+    is differentiated, so the losses may be any that are quadratic: `quadratic_sum`, a
+    `finite_sum`, or a linear regression by `from_loss`, in batches or row by row.
+
+    Args:
+        process: a `StochasticGradientProcess` or `StochasticGradientMomentumProcess`;
+            `LinearFields` are looked at and come back.
+        t: the time at which schedules are read.
+
+    Raises:
+        BadInput: another process, losses that are not quadratic, fields whose shapes do
+            not fit or whose Q is no generator.
+    """
+    if isinstance(process, LinearFields):
+        return _require_fields(process)
+    require_instance(
+        process, Switching, "a switching process, or LinearFields, is asked for"
+    )
+
+    momentum = isinstance(process, StochasticGradientMomentumProcess)
+    zero = jnp.zeros(process.objective.size * (2 if momentum else 1))
+    fields = _linearised(process, t, zero)
+    if not isinstance(process.objective, QuadraticSum) and not is_traced(fields):
+        away = _linearised(process, t, jnp.sin(1.0 + jnp.arange(zero.size)))
+        _require_same(np.asarray(fields.matrices), np.asarray(away.matrices))
+    return fields
+
+
+@eqx.filter_jit
+def _linearised(process: Any, t: Any, z: Any) -> LinearFields:
+    """The fields' values and slopes at z, all labels."""
+
+    def field(z: Any, label: Any) -> Any:
+        moved = process.vector_field(t, _state(process, z, label))
+        out = ravel_pytree(moved[:-1])[0]
+        return out, out
+
+    labels = jnp.arange(process.labels)
+    slopes = jax.vmap(jax.jacfwd(field, has_aux=True), in_axes=(None, 0))
+    matrices, forcings = slopes(z, labels)
+    return LinearFields(matrices, forcings, process.index.generator_matrix(t))
+
+
+def moment_operator(fields: LinearFields, degree: int) -> Float[Array, "s s"]:
+    """The matrix that moves the tensors E[z^⊗p 1_i]: that of their homogeneous part.
+
+    Entry (i, j) is δ_ij (A_i ⊗ 1 ⊗ ... + 1 ⊗ A_i ⊗ ... + ...) + Q_ji; s = N k^p.
+    """
+    k, n = fields.size, fields.labels
+    eye = jnp.eye(k)
+
+    def power(a):
+        total = jnp.zeros((1, 1))
+        for p in range(degree):
+            before = jnp.eye(k**p)
+            total = jnp.kron(total, eye) + jnp.kron(before, a)
+        return total
+
+    size = k**degree
+    blocks = jax.vmap(power)(fields.matrices)
+    spread = jnp.eye(n)[:, None, :, None] * blocks[:, :, None, :]
+    within = spread.reshape(n * size, n * size)
+    return within + jnp.kron(fields.generator.T, jnp.eye(size))
+
+
+def moment_abscissa(process: Any, degree: int = 2) -> Float[Array, ""]:
+    r"""The growth rate of E|z|^p without forcing: the spectral abscissa of an operator.
+
+    Moments of degree p settle, and exist in a stationary law, iff it is negative. For
+    p = 2, mean-square stability; each A_i may be stable and the abscissa positive. May
+    be traced (vmap over parameters, on the CPU).
+
+    Reference: Costa, Fragoso and Todorov, "Continuous-Time Markov Jump Linear Systems",
+    2013 (second moments).
+
+    Args:
+        process: a switching process with constant mass and rate, or `LinearFields`
+            (`linear_fields(process, t)` freezes schedules at a time).
+        degree: 1 (means) or an even whole number.
+
+    Returns:
+        In 1/time, shape [].
+
+    Raises:
+        BadInput: an odd degree above 1 (E|z|^p is then no linear function of a tensor),
+            an operator of more than 4096 rows, what `linear_fields` refuses.
+    """
+    fields = frozen_fields(process)
+    whole = isinstance(degree, int) and not isinstance(degree, bool)
+    if not whole or degree < 1 or (degree > 1 and degree % 2):
+        raise BadInput(f"degree is 1 or an even whole number; got {degree!r}.")
+    rows = fields.labels * fields.size**degree
+    if rows > MOST_ENTRIES:
+        raise BadInput(
+            f"moments of degree {degree} of {fields.size} coordinates and "
+            f"{fields.labels} labels take an operator of {rows} rows, of at most "
+            f"{MOST_ENTRIES}."
+        )
+    return _abscissa(fields, degree)
+
+
+@eqx.filter_jit
+def _abscissa(fields: LinearFields, degree: int) -> Float[Array, ""]:
+    values = jnp.linalg.eigvals(moment_operator(fields, degree))
+    return jnp.max(jnp.real(values))
+
+
+def tail_index(process: Any) -> np.ndarray:
+    r"""p* with P(|X| > x) ~ x^{-p*} in the stationary law, one a coordinate.
+
+    E|X|^p is finite iff p < p*: the root p > 0 of s(p) = 0, where s(p) is the spectral
+    abscissa of Q - p diag(κ_i)/α. Infinite where no curvature is negative (the law then
+    has bounded support). For diagonal A_i alone, as without momentum.
+
+    Args:
+        process: as for `moment_abscissa`.
+
+    Raises:
+        BadInput: A_i that are not diagonal, or Σ π_i κ_i <= 0 in a coordinate (no
+            stationary law).
+    """
+    fields = frozen_fields(process)
+    rates = -np.asarray(fields.matrices)  # κ_i/α on the diagonals
+    diagonal = np.einsum("ijj->ij", rates)
+    if np.any(rates != np.eye(fields.size) * diagonal[:, None, :]):
+        raise BadInput(
+            "the tail index is known for linear fields with diagonal matrices: without "
+            "momentum, and with curvatures along the coordinates."
+        )
+    q, weights = np.asarray(fields.generator), np.asarray(fields.stationary())
+    return np.array([_tail(q, weights, column) for column in diagonal.T])
+
+
+def growth_exponent(process: Any, p: Any, coordinate: int = 0) -> float:
+    """s(p): the growth rate of E|x|^p for diagonal A_i, for any real p >= 0 (1/time).
+
+    Args:
+        process: as for `tail_index`; A_i are read along one coordinate.
+        p: the power.
+        coordinate: which one.
+
+    Raises:
+        BadInput: a power that is negative or not finite.
+    """
+    require_number("p", p)
+    if p < 0:
+        raise BadInput(f"p is a power >= 0; got {p}.")
+    fields = frozen_fields(process)
+    rates = -np.asarray(fields.matrices)[:, coordinate, coordinate]
+    return _exponent(np.asarray(fields.generator), rates, float(p))
+
+
+def _exponent(q: np.ndarray, rates: np.ndarray, p: float) -> float:
+    return float(np.max(np.linalg.eigvals(q - p * np.diag(rates)).real))
+
+
+def _tail(q: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> float:
+    """The root p > 0 of the convex function s, s(0) = 0 > s'(0)."""
+    from scipy.optimize import brentq
+
+    mean = float(weights @ rates)
+    if mean <= 0:
+        raise BadInput(
+            f"the mean rate of contraction is {mean:.4g} per unit time, not > 0: the "
+            "process has no stationary law."
+        )
+    if np.all(rates >= 0):
+        return np.inf
+    high = 1.0
+    while _exponent(q, rates, high) <= 0:
+        high *= 2
+    low = high / 2
+    while _exponent(q, rates, low) >= 0:
+        low /= 2
+    return float(brentq(lambda p: _exponent(q, rates, p), low, high, xtol=1e-14))
+
+
+def frozen_fields(process: Any) -> LinearFields:
+    """The fields of a process whose mass and rate do not depend on time."""
+    if isinstance(process, Switching) and time_dependent(process):
+        raise BadInput(
+            "a mass or rate that is a Schedule leaves no stationary law: take "
+            "linear_fields(process, t) for the system frozen at time t, or "
+            "transient_switched_moments."
+        )
+    return linear_fields(process)
+
+
+def time_dependent(process: Switching) -> bool:
+    """Whether its mass, or its index's clock, is a `flows.Schedule`."""
+    index: Any = process.index
+    clock = index.speed if isinstance(index, MarkovIndex) else index.rate
+    return any(isinstance(v, Schedule) for v in (clock, getattr(process, "mass", None)))
+
+
+def _state(process: Any, z: Any, label: Any) -> Any:
+    if isinstance(process, StochasticGradientMomentumProcess):
+        x, v = jnp.split(z, 2)
+        return SwitchingMomentumState(x, v, label)
+    return SwitchingState(z, label)
+
+
+def _require_same(here: np.ndarray, there: np.ndarray) -> None:
+    """The Jacobian at two points: one for quadratics."""
+    slack = 1e3 * np.finfo(here.dtype).eps * (1 + np.max(np.abs(here)))
+    if not np.max(np.abs(here - there)) <= slack:
+        raise BadInput(
+            "the moments close for quadratic losses alone, and the curvature of a loss "
+            f"differs by {np.max(np.abs(here - there)):.2g} between two points."
+        )
+
+
+def _require_fields(fields: LinearFields) -> LinearFields:
+    parts = [jnp.asarray(a, dtype=float) for a in fields]
+    n, k = parts[1].shape if parts[1].ndim == 2 else (-1, -1)
+    if parts[0].shape != (n, k, k) or parts[2].shape != (n, n):
+        raise BadInput(
+            "linear fields have shapes [N, k, k], [N, k] and [N, N]; got "
+            f"{', '.join(str(list(a.shape)) for a in parts)}."
+        )
+    if not is_traced(parts):
+        MarkovIndex(parts[2])  # refuses what is no generator
+    return LinearFields(*parts)
