@@ -71,6 +71,35 @@ def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
+def merged(page: str, rows: Sequence[Row], machine: Mapping[str, str]) -> str:
+    """The page with the cases of these rows replaced or added.
+
+    Raises:
+        ValueError: the page was measured on another machine, so that figures of both
+            in one page would mislead.
+    """
+    old, new = _sections(page), _sections(markdown(rows, machine))
+    about = old.pop("Machine", "")
+    if _lasting(about) != _lasting(new.pop("Machine")):
+        raise ValueError("the page on file was measured on another machine.")
+    load = machine.get("load at the start", "unknown")
+    apart = f"\nMeasured apart from the others; load at the start {load}.\n"
+    sections = old | {name: text.rstrip() + "\n" + apart for name, text in new.items()}
+    sections["Machine"] = about  # last
+    return HEAD + "".join(f"\n## {name}\n{text}" for name, text in sections.items())
+
+
+def _sections(page: str) -> dict[str, str]:
+    parts = page.split("\n## ")[1:]
+    return {name: text for name, text in (part.split("\n", 1) for part in parts)}
+
+
+def _lasting(machine: str) -> list[str]:
+    """What a machine keeps from one run to the next."""
+    passing = ("- core", "- load at the start")
+    return [line for line in machine.split("\n") if not line.startswith(passing)]
+
+
 def as_json(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
     """All figures; NaN becomes null."""
 

@@ -142,11 +142,24 @@ def test_the_machine_is_described():
     assert about["processor"]
 
 
-def test_results_are_written_of_whole_runs_only():
-    with pytest.raises(SystemExit, match="all cases"):
+def test_results_are_written_of_full_sizes_only():
+    with pytest.raises(SystemExit, match="full size"):
         run.main(["--write", "--tiny"])
-    with pytest.raises(SystemExit, match="all cases"):
-        run.main(["--write", "--case", "loops"])
+
+
+def test_a_case_measured_later_takes_its_place_in_the_page():
+    about = {"processor": "abacus", "core": "1", "load at the start": "0.1"}
+    page = report.markdown(rows(), about)
+    later = [Row("second", "new", "ms", 7.0), Row("third", "new", "ms", 8.0)]
+    found = report.merged(page, later, about | {"core": "0", "load at the start": "2"})
+    heads = [part.split("\n")[0] for part in found.split("\n## ")[1:]]
+    assert heads == ["first", "second", "third", "Machine"]
+    first = page.split("## first")[1].split("\n## ")[0]
+    assert first in found and "7 ms" in found.split("## second")[1].split("## ")[0]
+    assert "load at the start 2." in found.split("## third")[1]
+    assert found.split("## Machine")[1] == page.split("## Machine")[1]
+    with pytest.raises(ValueError, match="another machine"):
+        report.merged(page, later, about | {"processor": "another"})
 
 
 LONG = {
