@@ -20,6 +20,7 @@ from discretize.chain_laws import EffectivePotential as EffectivePotential
 from discretize.chain_laws import LinearLaw as LinearLaw
 from discretize.chain_laws import LinearStep as LinearStep
 from discretize.chain_laws import StationaryLaw as StationaryLaw
+from discretize.chain_laws import SwitchedLaw as SwitchedLaw
 from discretize.chain_laws import TransitionKernel as TransitionKernel
 from discretize.chain_laws import bias_constants as bias_constants
 from discretize.chain_laws import bias_ladder as bias_ladder
@@ -28,6 +29,7 @@ from discretize.chain_laws import kl_divergence_1d as kl_divergence_1d
 from discretize.chain_laws import linear_step as linear_step
 from discretize.chain_laws import stationary_covariance as stationary_covariance
 from discretize.chain_laws import step_operators as step_operators
+from discretize.chain_laws import switched_law as switched_law
 from discretize.chain_laws import total_variation_1d as total_variation_1d
 from discretize.chain_laws import wasserstein_1d as wasserstein_1d
 from discretize.chain_laws import wasserstein_quantiles as wasserstein_quantiles
@@ -95,6 +97,7 @@ from discretize.rows import ROWS as ROWS
 from discretize.rows import SCALAR_RMSPROP as SCALAR_RMSPROP
 from discretize.rows import SGD as SGD
 from discretize.rows import correspondences as correspondences
+from discretize.rows.damped import DAMPED_HEAVY_BALL as DAMPED_HEAVY_BALL
 from discretize.rows.derived_losses import ROOT_LOSS_SGD as ROOT_LOSS_SGD
 from discretize.rows.derived_losses import WEIGHT_DECAY_SGD as WEIGHT_DECAY_SGD
 from discretize.rows.first_order import EXPONENTIATED_GRADIENT as EXPONENTIATED_GRADIENT
@@ -119,6 +122,7 @@ from discretize.rows.weight_normalised import (
     WEIGHT_NORMALISED_SGD as WEIGHT_NORMALISED_SGD,
 )
 from discretize.schemes import ABOBA as ABOBA
+from discretize.schemes import AOBOA as AOBOA
 from discretize.schemes import BAOAB as BAOAB
 from discretize.schemes import BUB as BUB
 from discretize.schemes import DBD as DBD
@@ -135,6 +139,7 @@ from discretize.schemes import CentralEuler as CentralEuler
 from discretize.schemes import Chebyshev as Chebyshev
 from discretize.schemes import Euler as Euler
 from discretize.schemes import FromDiffrax as FromDiffrax
+from discretize.schemes import GridSwitch as GridSwitch
 from discretize.schemes import ImplicitEuler as ImplicitEuler
 from discretize.schemes import Milstein as Milstein
 from discretize.schemes import MomentumEuler as MomentumEuler

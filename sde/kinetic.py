@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flows.damped import FreeMotion, Kick
 from flows.dynamics import Part, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
@@ -113,46 +114,6 @@ class UnderdampedLangevin(Diffusion):
     def joint_parts(self) -> Mapping[str, Part]:
         """U: A and O together, without a force."""
         return {"U": FreeLangevin(self.friction, self.temperature, self.mass)}
-
-
-class FreeMotion(Part):
-    """Part A: x' = v, v' = 0. Carries the time."""
-
-    advances_time: ClassVar[bool] = True
-
-    def vector_field(self, t, y: LangevinState) -> LangevinState:
-        """(v, 0)."""
-        del t
-        return LangevinState(y.velocity, jnp.zeros_like(y.velocity))
-
-    def exact(self, t, y: LangevinState, h: Any, noise: Any = None) -> LangevinState:
-        """(x + h v, v)."""
-        del t, noise
-        return LangevinState(y.position + h * y.velocity, y.velocity)
-
-
-class Kick(Part):
-    """Part B: x' = 0, v' = -M⁻¹∇f(x).
-
-    Attributes:
-        objective: f.
-        mass: M.
-    """
-
-    objective: Objective
-    mass: Array = eqx.field(converter=parameter, default=1.0)
-
-    def vector_field(self, t, y: LangevinState) -> LangevinState:
-        """(0, -M⁻¹∇f(x))."""
-        del t
-        force = -self.objective.gradient(y.position)
-        return LangevinState(jnp.zeros_like(y.position), force / self.mass)
-
-    def exact(self, t, y: LangevinState, h: Any, noise: Any = None) -> LangevinState:
-        """(x, v - h M⁻¹∇f(x))."""
-        del noise
-        acceleration = self.vector_field(t, y).velocity
-        return LangevinState(y.position, y.velocity + h * acceleration)
 
 
 class VelocityBath(NoisyPart):

@@ -16,6 +16,8 @@ from discretize.chain_laws.linear import LinearStep as LinearStep
 from discretize.chain_laws.linear import linear_step as linear_step
 from discretize.chain_laws.linear import stationary_covariance as stationary_covariance
 from discretize.chain_laws.stationary import StationaryLaw as StationaryLaw
+from discretize.chain_laws.switched import SwitchedLaw as SwitchedLaw
+from discretize.chain_laws.switched import switched_law as switched_law
 from discretize.chain_laws.tilt import EffectivePotential as EffectivePotential
 from discretize.chain_laws.tilt import effective_potential as effective_potential
 from discretize.chain_laws.tilt import step_operators as step_operators

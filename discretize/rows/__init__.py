@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from discretize.rows.adaptive import ADAM, RMSPROP, SCALAR_RMSPROP
+from discretize.rows.damped import DAMPED_ROWS
 from discretize.rows.derived_losses import DERIVED_LOSS_ROWS
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
@@ -16,6 +17,7 @@ from discretize.schemes import Splitting, TamedEuler
 ROWS = (
     SGD,
     HEAVY_BALL,
+    *DAMPED_ROWS,
     ADAM,
     RMSPROP,
     SCALAR_RMSPROP,

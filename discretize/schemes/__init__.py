@@ -7,6 +7,7 @@ from discretize.schemes.euler import Euler as Euler
 from discretize.schemes.euler import ImplicitEuler as ImplicitEuler
 from discretize.schemes.euler import SemiImplicitEuler as SemiImplicitEuler
 from discretize.schemes.from_diffrax import FromDiffrax as FromDiffrax
+from discretize.schemes.grid_switch import GridSwitch as GridSwitch
 from discretize.schemes.kinetic import KLMC as KLMC
 from discretize.schemes.kinetic import SGHMC as SGHMC
 from discretize.schemes.milstein import Milstein as Milstein
@@ -14,6 +15,7 @@ from discretize.schemes.momentum import MomentumEuler as MomentumEuler
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
 from discretize.schemes.splitting import ABOBA as ABOBA
+from discretize.schemes.splitting import AOBOA as AOBOA
 from discretize.schemes.splitting import BAOAB as BAOAB
 from discretize.schemes.splitting import BUB as BUB
 from discretize.schemes.splitting import EXACT_EMA as EXACT_EMA

@@ -150,6 +150,13 @@ Reference: Bussi and Parrinello, Physical Review E 75, 2007.
 OABAO = Splitting("O 1/2, A 1/2, B, A 1/2, O 1/2")
 """Position Verlet between two half baths; exact velocity variance on a quadratic."""
 
+AOBOA = Splitting("A 1/2, O 1/2, B, O 1/2, A 1/2")
+"""One gradient a step, at the midpoint, between friction and drift: order 2.
+
+On a `flows.DampedFlow` it is the symmetric splitting, which sees a mass m(t) at the
+step's middle; without friction it is position Verlet.
+"""
+
 UBU = Splitting("U 1/2, B, U 1/2")
 """Half a step of free motion with friction and noise, a kick, half a step: order 2.
 
