@@ -38,10 +38,10 @@ class DampedFlow(Flow):
     Attributes:
         objective: f.
         mass: m > 0, a number or a `Schedule`.
-        friction: α > 0.
+        friction: α >= 0; without it and with a constant mass, E is conserved.
 
     Raises:
-        BadInput: a mass or friction that is not positive and finite.
+        BadInput: a mass that is not positive and finite, a negative friction.
     """
 
     equation: ClassVar[str] = r"m(t)\,\ddot x + \alpha\,\dot x + \nabla f(x) = 0"
@@ -52,12 +52,13 @@ class DampedFlow(Flow):
     friction: Float[Array, ""] = eqx.field(
         converter=parameter,
         default=1.0,
-        metadata={"positive": True, "symbol": r"\alpha"},
+        metadata={"nonnegative": True, "symbol": r"\alpha"},
     )
 
     def __check_init__(self):
         require_mass(self.mass)
-        require_number("friction", self.friction, positive=True)
+        require_number("friction", self.friction)
+        require_range("friction", self.friction)
 
     def vector_field(self, t, y: AcceleratedState) -> AcceleratedState:
         """(v, -(α v + ∇f(x))/m(t))."""
