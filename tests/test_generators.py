@@ -142,9 +142,38 @@ def formula(name, numeric, model, t, y, example):
                 for b, q in zip(c, z, strict=True)
             )
     if hasattr(part, "rates"):
-        (rate,) = traced("rates")
-        total += rate * (expected_jump(part, t, y) - f)
+        after = after_jumps(numeric, name, model, t, y)
+        rates = np.ravel(traced("rates"))
+        total += sum(r * (a - f) for r, a in zip(rates, after, strict=True))
     return total
+
+
+def after_jumps(numeric, name, model, t, y):
+    """E φ after a jump of each channel of a model, or of its part `name`, by hand."""
+    if isinstance(numeric, sde.Switching):
+        return [expected_jump(model, t, y)]
+    x, v = y.position, y.velocity
+    if isinstance(numeric, sde.ZigZag):
+        signs = 1 - 2 * np.eye(len(v), dtype=int)
+        return [sympy_phi(t, y._replace(velocity=v * s)) for s in signs]
+    g = symbolically(lambda m, x: m.objective.gradient(x), model, x)
+    along, variance = g, 1
+    if isinstance(numeric, sde.Boomerang):
+        g = g - model.precision * (x - model.centre)
+        along, variance = g / model.precision, 1 / model.precision
+    reflected = v - 2 * sum(v * g) / sum(g * along) * along
+    fresh = fresh_phi(t, x, len(v), variance)
+    both = [sympy_phi(t, y._replace(velocity=reflected)), fresh]
+    return {"": both, "B": both[:1], "R": both[1:]}[name]
+
+
+def fresh_phi(t, x, n, variance):
+    """E φ(t, x, v) for v with independent centred normal entries: its sines vanish."""
+    weights = range(1, len(x) + n + 1)
+    here = sum(w * s for w, s in zip(weights, x, strict=False))
+    square = here**2 + variance * sum(w**2 for w in weights[len(x) :])
+    waves = sum(w * sp.sin(s) for w, s in zip(weights, x, strict=False))
+    return sp.cos(t) * waves + square / 8
 
 
 def expected_jump(model, t, y):

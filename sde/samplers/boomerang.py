@@ -169,7 +169,7 @@ class Boomerang(BounceOrRefresh):
         return FreshVelocity(y, jnp.diag(p**-0.5) if p.ndim else p**-0.5)
 
     def _largest_curvature(self) -> Any:
-        """Of ∇²U - P, eigenvalues in [μ - max P, L - min P], with -L for an unknown μ."""
+        """Of ∇²U - P, from [μ - max P, L - min P]; an unknown μ is taken for -L."""
         known = self.objective.facts
         if self.curvature is not None or known.smoothness is None:
             return self.curvature

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -144,11 +145,10 @@ class FreshSigns(Law):
 
     def expect(self, phi: Any) -> Any:
         """The mean over all 2ⁿ vectors of signs."""
-        n = self.y.velocity.shape[0]
-        bits = (jnp.arange(2**n)[:, None] >> jnp.arange(n)[None, :]) & 1
-        signs = 1.0 - 2.0 * bits
-        total = sum(phi(self.y._replace(velocity=signs[k])) for k in range(2**n))
-        return total / 2**n
+        v = self.y.velocity
+        signs = itertools.product((1.0, -1.0), repeat=v.shape[0])
+        each = [phi(self.y._replace(velocity=jnp.asarray(s, v.dtype))) for s in signs]
+        return sum(each) / len(each)
 
     def sample(self, key: Any) -> LangevinState:
         """(x, signs)."""
