@@ -1,0 +1,142 @@
+"""Losing momentum: a mass that goes to 0, a clock that speeds up, and the energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flows import AcceleratedState, DampedFlow, PowerSchedule, quadratic_sum
+from flows.problems import double_well
+from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from proofs_check import decide
+from proofs_check.claim import claim
+from proofs_check.context import Context
+from proofs_check.evidence import Equal, Evidence
+from proofs_check.papers import losing_momentum
+from sde import (
+    MomentSystem,
+    StochasticGradientMomentumProcess,
+    SwitchingMomentumState,
+    UniformIndex,
+    moment_equations,
+)
+
+PAPER = losing_momentum("the process; the constants are derived here")
+LOST = PowerSchedule(1.0, 1.0, -1.0)  # m = 1/(1 + t)
+FASTER = PowerSchedule(0.5, 1.0, 1.0)  # γ of two labels, so that r = 2γ = 1 + t
+
+
+@claim(
+    "pdmp.losing-momentum",
+    title="Losing momentum while switching faster: E|x - x*|² falls like σ²κ/(αr(t))",
+    source=PAPER,
+    statement=r"m(t)\ddot x + \alpha\dot x = -\kappa(x - a_I),\ m \to 0,\ "
+    r"r \to \infty\ \Rightarrow\ r(t)\,E\,(x - \bar a)^2 \to "
+    r"\frac{\kappa}{\alpha}\,\mathrm{Var}(a)",
+    hypotheses=(
+        r"$m = 1/(1+t)$, $r = 1 + t$, $\kappa = \alpha = 1$, $a = \pm 1$, $x_0 = 2$",
+    ),
+    relation=Equal(1.0),
+    grade="measured",
+    delta=1e-5,
+    quick_delta=1e-2,
+    unit="κ Var(a)/α",
+)
+def losing(ctx: Context) -> Evidence:
+    """The moment equations with m(t) and r(t), from the generator, to late times."""
+    return _limit(ctx, LOST, FASTER)
+
+
+TIMES = 10.0 * 4.0 ** np.arange(5)
+
+
+def _limit(
+    ctx: Context,
+    mass: Any,
+    rate: Any,
+    convention: str = "never_repeat",
+    claimed: Callable[[Any], Any] = lambda t: 1 + t,
+) -> Evidence:
+    """r(t) E x² at times that grow fourfold, from x = 2, v = 0, the label uniform."""
+    losses = quadratic_sum(np.array([[1.0], [-1.0]]), 1.0)
+    index = UniformIndex(2, rate, convention)
+    process = StochasticGradientMomentumProcess(losses, index, mass)
+    example = SwitchingMomentumState(np.zeros(1), np.zeros(1), 0)
+    system = moment_equations(process, 2, y=example)
+    start = [
+        0.5 * 2.0 ** m.exponents[0] * (m.exponents[1] == 0) for m in system.moments
+    ]
+    rows = [system.row(2, 0, label=i) for i in (0, 1)]
+    late, later = (
+        claimed(TIMES) * _solved(system, start, tolerance)[rows].sum(axis=0)
+        for tolerance in ctx.choose((1e-5, 1e-6), (1e-8, 1e-10))
+    )
+    solved = float(np.max(np.abs(late - later)))
+    data = {"t": TIMES.tolist(), "r E x²": later.tolist()}
+    return ctx.equal(decide.ladder(later, bias=solved), data=data)
+
+
+def _solved(system: MomentSystem, start: Any, tolerance: float) -> np.ndarray:
+    """The moments at `TIMES` by Radau's method: m -> 0 makes them stiff."""
+    import sympy
+    from scipy.integrate import solve_ivp
+
+    t = sympy.Symbol("t", real=True)
+    matrix = sympy.lambdify(t, sympy.Matrix(system.matrix), "numpy")
+    forcing = np.asarray(system.forcing, float)
+    run = solve_ivp(
+        lambda t, m: matrix(t) @ m + forcing,
+        (0.0, TIMES[-1]),
+        start,
+        method="Radau",
+        t_eval=TIMES,
+        jac=lambda t, m: matrix(t),
+        rtol=tolerance,
+        atol=1e-3 * tolerance,
+    )
+    return run.y
+
+
+@losing.control("the mass is lost, the clock keeps its rate: r = 2", expected=2 / 3)
+def _(ctx: Context) -> Evidence:
+    return _limit(ctx, LOST, 1.0, claimed=lambda t: 2.0)
+
+
+@losing.control("γ = (1 + t)/2 with fresh draws, half the relaxation", expected=2.0)
+def _(ctx: Context) -> Evidence:
+    return _limit(ctx, LOST, FASTER, "fresh_draw")
+
+
+@claim(
+    "pdmp.mass-energy",
+    title="Between jumps m|v|²/2 + f changes at the rate (m'/2 - α)|v|²",
+    source=PAPER,
+    statement=r"m(t)\dot v = -\nabla f(x) - \alpha v\ \Rightarrow\ "
+    r"\frac{d}{dt}\Bigl[\tfrac{m}{2}|v|^2 + f(x)\Bigr] = "
+    r"\bigl(\tfrac{m'}{2} - \alpha\bigr)|v|^2",
+    hypotheses=(r"$m(t) = m_0(1 + t/\tau)^p$, $f$ the double well",),
+    grade="proved",
+)
+def mass_energy(ctx: Context) -> Evidence:
+    """The generator of the damped flow on its energy; α, m₀, τ, p, t are symbols."""
+    return _energy_rate(1)
+
+
+def _energy_rate(sign: int) -> Evidence:
+    import sympy
+
+    model: Any = symbols_like(DampedFlow(double_well(), PowerSchedule(1.0, 1.0, -1.0)))
+    t = sympy.Symbol("t", positive=True)
+    y = AcceleratedState(symbol_vector("x", 1), symbol_vector("v", 1))
+    rate = exactly(lambda m, t, y: m.generator(m.energy)(t, y), model, t, y)
+    m0, tau, p = model.mass.initial, model.mass.scale, model.mass.power
+    slope = m0 * p / tau * (1 + t / tau) ** (p - 1)
+    claimed = (sign * slope / 2 - model.friction) * y.velocity[0] ** 2
+    return decide.identity(equal_symbolically(rate, claimed), name="E' = (m'/2 - α)v²")
+
+
+@mass_energy.control("the mass inside the derivative, (m v)' in place of m v'")
+def _(ctx: Context) -> Evidence:
+    return _energy_rate(-1)
