@@ -78,7 +78,8 @@ def _exact(momentum: bool, convention: str = "never_repeat") -> Evidence:
     statement=r"\mathbb E X - x^* = \frac{\sum_i \kappa_ig_i/(R + \kappa_i)}"
     r"{R\,\sum_i \kappa_i/(R + \kappa_i)},\quad g_i = \nabla f_i(x^*),\quad R ="
     r" \alpha r\ \text{ or, with momentum, }\ R = \alpha r + mr^2;\qquad \mathbb E X"
-    r" - x^* \sim \frac{\mathrm{Cov}_i(\kappa_i, g_i)}{\bar\kappa R}\ \text{ as } R \to \infty",
+    r" - x^* \sim \frac{\mathrm{Cov}_i(\kappa_i, g_i)}{\bar\kappa R}\ \text{ as }"
+    r" R \to \infty",
     hypotheses=(
         r"$f_i = \kappa_i(x - a_i)^2/2$, $\kappa_i > 0$",
         "uniform sampling; three labels in the proof",
