@@ -1,0 +1,332 @@
+"""How fast switching flows forget their start, with momentum and without."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy
+
+from flows import finite_sum, quadratic_sum
+from flows.problems import logistic_regression
+from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from proofs_check import decide
+from proofs_check.claim import claim
+from proofs_check.context import Context
+from proofs_check.decide import Measurement
+from proofs_check.evidence import Evidence
+from proofs_check.papers import losing_momentum, stochastic_gradient_process
+from sde import (
+    StochasticGradientMomentumProcess,
+    StochasticGradientProcess,
+    SwitchingMomentumState,
+    SwitchingState,
+    UniformIndex,
+    draw_index_path,
+    solve_switching,
+)
+
+T = sympy.Symbol("t", positive=True)
+CENTRES = [[1.0, 0.5], [-1.0, 2.0], [3.0, -1.0]]
+KAPPA, FRICTION = 0.5, 1.0
+
+
+def _zero(found: Any, claimed: Any, name: str) -> Evidence:
+    return decide.identity(equal_symbolically(found, claimed), name=name)
+
+
+# Without momentum.
+
+
+@claim(
+    "pdmp.contraction",
+    title="With one curvature two laws approach each other at exactly the rate κ/α",
+    source=stochastic_gradient_process("the process; the constants derived here"),
+    statement=r"f_i = \tfrac\kappa2|x - a_i|^2\ \Rightarrow\ "
+    r" W_p(\mathcal L(x_t), \mathcal L(x'_t)) = e^{-\kappa t/\alpha}|x_0 - x'_0|,"
+    r"\ p \ge 1;\quad \nabla^2 f_i \ge \kappa I\ \Rightarrow\ {}\le{}",
+    hypotheses=(r"$x_0, x'_0$ fixed", "one law of the label at the start"),
+    grade="proved",
+)
+def contraction(ctx: Context) -> Iterator[Evidence]:
+    """A coupling gives "at most", the means "at least"; parameters are symbols.
+
+    Two paths with one path of the label keep their difference but for the factor
+    e^{-κτ/α} of a stay of length τ, whatever the label; and W_p is not below the
+    distance of the means, whose derivative is -κ/α times itself.
+    """
+    process = symbols_like(_process(1.0), curvatures={"positive": True})
+    rate = process.objective.curvatures / process.friction
+    d = symbol_vector("d", 2)
+    for label in (0, 2):
+        yield _coupled(process, label, rate)
+    means = exactly(_drift_gap, process, symbol_vector("x", 2), d)
+    yield _zero(means, -rate * d, "distance of means")
+
+
+def _process(curvatures: Any) -> Any:
+    return StochasticGradientProcess(
+        quadratic_sum(CENTRES, curvatures), UniformIndex(3, 1.0)
+    )
+
+
+def _coupled(process: Any, label: int, rate: Any) -> Evidence:
+    def gap(process, t, x, d):
+        a, b = (process.exact(0.0, SwitchingState(z, label), t) for z in (x, x + d))
+        return b.position - a.position
+
+    d = symbol_vector("d", 2)
+    found = exactly(gap, process, T, symbol_vector("x", 2), d)
+    return _zero(found, sympy.exp(-rate * T) * d, "coupled difference")
+
+
+def _drift_gap(process, x, d):
+    """(L x)(x + d, i) - (L x)(x, i), i = 1."""
+
+    def drift(z, k):
+        l_phi = process.generator(lambda t, y: y.position[k])
+        return l_phi(0.0, SwitchingState(z, jnp.asarray(1)))
+
+    return jnp.stack([drift(x + d, k) - drift(x, k) for k in range(2)])
+
+
+@contraction.control("the rate of label 0 where curvatures differ")
+def _(ctx: Context) -> Evidence:
+    process = symbols_like(
+        _process([1.0, 2.0, 3.0]), curvatures={"positive": True}
+    )  # fmt: skip
+    curvatures = np.ravel(process.objective.curvatures)
+    return _coupled(process, 2, curvatures[0] / process.friction)
+
+
+@contraction.route("logistic losses", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """Pairs of paths on one path of the label: the largest |d_t| e^{κt/α}/|d_0|."""
+    process = StochasticGradientProcess(_logistic(), UniformIndex(5, 3.0), FRICTION)
+    gap, times = _pairs(process, 0.0)
+    size = np.linalg.norm(gap.position, axis=-1)
+    ratios = size / size[:, :1] * np.exp(KAPPA / FRICTION * times)
+    # the solver's errors, 1e-9 at worst, grow with the factor that is divided out
+    bias = 1e-8 * float(np.exp(KAPPA * times[-1]))
+    return decide.upper_bound(
+        1.0,
+        Measurement(float(np.max(ratios[:, 1:])), bias=bias),
+        delta=ctx.delta,
+        note="16 random pairs, 5 logistic losses with ridge κ = 1/2 in 3 dimensions",
+    )
+
+
+def _logistic() -> Any:
+    """Five losses log(1 + e^{-x_i·w}) + |w|²/4: Hessians between 1/2 and 1.1."""
+    rows = np.random.default_rng(1).normal(size=(5, 3))
+    rows *= np.sqrt(4 * 0.6) / np.max(np.linalg.norm(rows, axis=1))
+    signs = np.array([1.0, -1.0, 1.0, 1.0, -1.0])
+    return finite_sum(
+        [
+            logistic_regression(rows[i : i + 1], signs[i : i + 1], ridge=KAPPA)
+            for i in range(5)
+        ]
+    )
+
+
+def _pairs(process: Any, speed: float) -> tuple[Any, np.ndarray]:
+    """Differences of 16 pairs on 16 paths of the label, [16, times, 3], and times."""
+    times = np.linspace(0.0, 6.0, 61)
+    draw = functools.partial(draw_index_path, process.index, t1=6.0, events=80)
+    paths = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(5), 16))
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(2):
+        x, v = jnp.asarray(3 * rng.normal(size=(2, 16, 3)))
+        y0: Any = SwitchingState(x, jnp.zeros(16, dtype=int))
+        if speed:
+            y0 = SwitchingMomentumState(x, speed * v, jnp.zeros(16, dtype=int))
+        run = solve_switching(process, paths, y0, t1=6.0, times=times)
+        found.append(run.states._replace(label=None))
+    gap = jax.tree.map(lambda a, b: np.asarray(a - b), *found)
+    return gap, times
+
+
+# With momentum.
+
+
+@claim(
+    "pdmp.momentum-contraction",
+    title="With enough friction momentum contracts at the rate κ/α, in a twisted norm",
+    source=losing_momentum("the process; norm and constants derived here"),
+    statement=r"\alpha^2 \ge m(\kappa + L)\ \Rightarrow\ "
+    r"\tfrac{\mathrm d}{\mathrm dt}\|z\| \le -\tfrac\kappa\alpha\|z\|,\quad"
+    r" \|z\|^2 = |v + \tfrac\alpha m x|^2 + |v|^2,\ z = (x, v)\ \text{a difference};"
+    r"\quad\text{in general the rate is}\ \min\bigl(\tfrac\kappa\alpha,"
+    r" \tfrac{\alpha^2 - mL}{m\alpha}\bigr)",
+    hypotheses=(
+        r"$\kappa I \le \nabla^2 f_i \le L I$",
+        "one path of the label for both",
+        r"so $W_p(x_t) \le \sqrt2\,e^{-\kappa t/\alpha}W_p(x_0)$ for equal velocities",
+    ),
+    grade="proved",
+    delta=1e-6,
+    unit="1/time",
+)
+def momentum_contraction(ctx: Context) -> Iterator[Evidence]:
+    """The cross terms cancel, eigenvalue by eigenvalue; then the rate is attained.
+
+    The rate is the smallest generalised eigenvalue over curvatures κ = 0.5, L = 1.1.
+    """
+    yield _balance(1)
+    for mass in (0.2, 0.625):  # ample friction, and α² = m(κ + L)
+        yield _rate(ctx, mass)
+
+
+def _momentum(curvatures: Any, mass: float = 1.0) -> Any:
+    centres = np.zeros((2, 1))
+    return StochasticGradientMomentumProcess(
+        quadratic_sum(centres, curvatures), UniformIndex(2, 1.0), mass, FRICTION
+    )
+
+
+def _symbolic_momentum() -> Any:
+    """Symbols for κ, m and α; centres stay 0."""
+    like = symbols_like(_momentum(1.0), curvatures={"positive": True})
+    return eqx.tree_at(lambda p: p.objective.centres, like, jnp.zeros((2, 1)))
+
+
+def _balance(twist: int) -> Evidence:
+    """d|z|²/dt = -(2/α)[k (v + αx/m)² + (α²/m - k) v²] along a curvature k."""
+    process = _symbolic_momentum()
+    k, m, a = process.objective.curvatures, process.mass, process.friction
+    x, v = symbol_vector("x", 1), symbol_vector("v", 1)
+
+    def change(process, x, v):
+        y = SwitchingMomentumState(x, v, jnp.asarray(0))
+        field = process.vector_field(0.0, y)
+
+        def square(x, v):
+            lean = v + process.friction / process.mass * x / twist
+            return jnp.sum(lean * lean + v * v)
+
+        return jax.jvp(square, (x, v), (field.position, field.velocity))[1]
+
+    found = exactly(change, process, x, v)
+    lean = v[0] + a / m * x[0] / twist
+    claimed = -2 / a * (k * lean**2 + (a**2 / m - k) * v[0] ** 2)
+    return _zero(found, claimed, "d|z|²/dt")
+
+
+def _rate(ctx: Context, mass: float) -> Evidence:
+    """The smallest rate over all differences and both labels, against κ/α."""
+    from scipy.linalg import eigh
+
+    process = _momentum([KAPPA, 1.1], mass)
+    g = FRICTION / mass
+    norm, slowest = np.array([[g * g, g], [g, 2.0]]), np.inf
+    for label in range(2):
+        columns = []
+        for unit in np.eye(2):
+            x, v = jnp.asarray(unit[:1]), jnp.asarray(unit[1:])
+            y = SwitchingMomentumState(x, v, jnp.asarray(label))
+            field = process.vector_field(0.0, y)
+            columns.append(np.concatenate([field.position, field.velocity]))
+        change = norm @ np.stack(columns, axis=1)
+        decay = -(change + change.T) / 2
+        slowest = min(slowest, eigh(decay, norm, eigvals_only=True)[0])
+    return decide.equal(
+        KAPPA / FRICTION,
+        Measurement(slowest, bias=1e-11),
+        delta=ctx.delta,
+        quantity=f"rate at m = {mass:g}",
+    )
+
+
+@momentum_contraction.control("half the twist, v + αx/(2m)")
+def _(ctx: Context) -> Evidence:
+    return _balance(2)
+
+
+@momentum_contraction.control("α² < m(κ + L): the norm may grow", expected=-0.1)
+def _(ctx: Context) -> Evidence:
+    return _rate(ctx, 1.0)
+
+
+@momentum_contraction.route("logistic losses", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """The smallest rate of the norm's decay, between neighbouring times of pairs."""
+    mass = 0.625
+    process = StochasticGradientMomentumProcess(
+        _logistic(), UniformIndex(5, 3.0), mass, FRICTION
+    )
+    gap, times = _pairs(process, 2.0)
+    lean = gap.velocity + FRICTION / mass * gap.position
+    size = np.sqrt(np.sum(lean**2 + gap.velocity**2, axis=-1))
+    rates = -np.diff(np.log(size), axis=1) / np.diff(times)
+    # two errors of 1e-8 in norms of at least the smallest one, over a step of 0.1
+    bias = 2 * 1e-8 / float(np.min(size)) / (times[1] - times[0])
+    return decide.lower_bound(
+        KAPPA / FRICTION,
+        Measurement(float(np.min(rates)), bias=bias),
+        delta=1e-3,
+        note="16 random pairs, 5 logistic losses in 3 dimensions, m(κ + L) = α²",
+    )
+
+
+# The best mass.
+
+
+@claim(
+    "pdmp.best-mass",
+    title="On one quadratic the best mass doubles the rate: 2κ/α at m = α²/(4κ)",
+    source=losing_momentum("the flow without switching; derived here"),
+    statement=r"\mu(m) = \tfrac{\mathrm{Re}[\alpha - \sqrt{\alpha^2 - 4\kappa m}]}"
+    r"{2m} = \tfrac{2\kappa}{\alpha(1 + q)}\ \bigl(m = \tfrac{\alpha^2(1 - q^2)}"
+    r"{4\kappa}\bigr),\quad \tfrac{2\kappa}{\alpha(1 + w^2)}"
+    r"\ \bigl(m = \tfrac{\alpha^2(1 + w^2)}{4\kappa}\bigr)",
+    hypotheses=(r"$0 \le q < 1$ (real roots), $w \ge 0$ (complex roots)",),
+    grade="proved",
+)
+def best_mass(ctx: Context) -> Iterator[Evidence]:
+    """The roots of the field's characteristic polynomial in either regime.
+
+    Both rates fall in q and w: they are largest, 2κ/α, where q = w = 0.
+    """
+    yield _roots(imaginary=False)
+    yield _roots(imaginary=True)
+
+
+def _roots(imaginary: bool, factor: Any = 1) -> Evidence:
+    """det(J + μI) is zero at μ, and at α/m - μ (its conjugate where complex)."""
+    process = _symbolic_momentum()
+    k, m, a = process.objective.curvatures, process.mass, process.friction
+    w = sympy.Symbol("w", positive=True)
+    q = sympy.I * w if imaginary else w
+    mass = a**2 * (1 - q**2) / (4 * k)
+
+    def jacobian(process):
+        units = jnp.eye(2)
+        fields = [
+            process.vector_field(
+                0.0, SwitchingMomentumState(u[:1], u[1:], jnp.asarray(0))
+            )
+            for u in units
+        ]
+        return jnp.stack([jnp.concatenate([f[0], f[1]]) for f in fields], axis=1)
+
+    matrix = sympy.Matrix(exactly(jacobian, process)).subs(m, mass)
+    mu = 2 * k / (a * (1 + q)) * factor
+    found = [sympy.expand((matrix + mu * sympy.eye(2)).det())]
+    if imaginary:  # μ = 2κ(1 - iw)/(α(1 + w²)): the rate is its real part
+        real = 2 * k / (a * (1 + w**2)) * factor
+        found = [sympy.simplify(found[0]), sympy.simplify(sympy.re(mu) - real)]
+    else:
+        fast = a / mass - mu  # the other root, minus the trace: not slower
+        found.append(sympy.simplify(fast - mu - 4 * k * w / (a * (1 - w**2))))
+    return _zero(found, [0] * len(found), "slow root")
+
+
+@best_mass.control("a factor of 1 + 1/1000 in the rate")
+def _(ctx: Context) -> Evidence:
+    return _roots(imaginary=False, factor=sympy.Rational(1001, 1000))
