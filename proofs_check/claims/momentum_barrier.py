@@ -21,7 +21,7 @@ from proofs_check.decide import GrowthRate, bracket_ends
 from proofs_check.evidence import Evidence
 from proofs_check.papers import losing_momentum
 
-CRITICAL = 1.13630705673  # of m/α², by the route "phase plane" to 1e-11
+CRITICAL = 1.13630705673  # of m/α², by the route "phase plane" to 1e-10
 FRICTIONS = (0.5, 1.0)
 END = 40.0  # in units of α
 
@@ -118,7 +118,7 @@ def _(ctx: Context) -> Evidence:
 
     found = [
         brentq(lambda m, tol=tol: _turning_point(m, tol) - 2.0, 0.9, 1.4, xtol=1e-13)
-        for tol in (1e-7, 1e-9, 1e-11)
+        for tol in (1e-8, 1e-10, 1e-12)
     ]
     return decide.equal(CRITICAL, decide.ladder(found), delta=ctx.delta)
 

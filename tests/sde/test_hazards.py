@@ -52,7 +52,7 @@ def gaps(process, scheme, y0):
     """Distances of the final positions from the exact ones, same key, shape [paths]."""
     exact = sde.simulate(process, y0, scheme=sde.ExactJumps(), **RUN).final
     found = sde.simulate(process, y0, scheme=scheme, **RUN).final
-    a, b = (np.asarray(process.position(y))[:, 0] for y in (found, exact))
+    a, b = (np.asarray(getattr(y, "position", y))[:, 0] for y in (found, exact))
     return np.abs(a - b)
 
 
