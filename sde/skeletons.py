@@ -55,7 +55,7 @@ class Skeletons(eqx.Module):
     @property
     def times(self) -> Float[Array, "paths K"]:
         """The times of the points; t1 after the last jump."""
-        return _of_each(lambda one: one.times, self.each)
+        return _of_each(_times, self.each)
 
     @property
     def states(self) -> State:
@@ -97,8 +97,8 @@ class Skeletons(eqx.Module):
         if times.ndim > 1 or not np.all((times >= t0) & (times <= t1)):
             raise BadInput(f"times lie in [{t0:g}, {t1:g}]; got {times}.")
         if not times.ndim:
-            return _of_each(Skeleton.at, self.each, times)
-        each = [_of_each(Skeleton.at, self.each, t) for t in times]
+            return _of_each(Skeleton.at, self.each, jnp.asarray(times))
+        each = [_of_each(Skeleton.at, self.each, t) for t in jnp.asarray(times)]
         return jax.tree.map(lambda *a: jnp.stack(a), *each)
 
     def time_average(self) -> Float[Array, "paths n"]:
@@ -116,6 +116,10 @@ class Skeletons(eqx.Module):
             f"[{float(self.each.t0):.6g}, {float(self.each.t1):.6g}], "
             f"{rings.mean():.6g} jumps each on average, {rings.max()} at most)"
         )
+
+
+def _times(each: Skeleton) -> Any:
+    return each.times
 
 
 @eqx.filter_jit
