@@ -77,6 +77,7 @@ from sde.skeleton import Skeleton as Skeleton
 from sde.skeleton import draw_skeleton as draw_skeleton
 from sde.skeleton import follow_index_path as follow_index_path
 from sde.skeleton import path_key as path_key
+from sde.skeleton_gaps import largest_gap as largest_gap
 from sde.skeletons import Skeletons as Skeletons
 from sde.skeletons import simulate_skeletons as simulate_skeletons
 from sde.stationarity import gaussian_law as gaussian_law

@@ -1,0 +1,265 @@
+"""The mass goes to 0: from the process with momentum to the one without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import sympy
+
+from flows import quadratic_sum
+from flows.symbolic import equal_symbolically
+from proofs_check import decide
+from proofs_check.claim import claim
+from proofs_check.context import Context
+from proofs_check.evidence import Evidence
+from proofs_check.papers import losing_momentum
+from proofs_check.switching_quadratics import symbolic_process, total
+from sde import (
+    JumpProcess,
+    LinearFields,
+    StochasticGradientMomentumProcess,
+    SwitchingMomentumState,
+    SwitchingState,
+    UniformIndex,
+    largest_gap,
+    simulate_skeletons,
+    stationary_moments,
+    stationary_switched_moments,
+    zero_mass,
+)
+
+MOMENTUM = losing_momentum("convergence as the mass tends to 0; the rate is derived")
+CURVATURES = np.array([0.5, 1.0, 1.4])
+CENTRES = np.array([[-1.0], [0.3], [2.0]])
+FRICTION, RATE = 0.9, 1.5
+
+
+class _BothState(NamedTuple):
+    position: Any
+    velocity: Any
+    limit: Any
+    label: Any
+
+
+class _OneLabel(JumpProcess):
+    """A process with momentum beside its limit of zero mass, of one label."""
+
+    process: StochasticGradientMomentumProcess
+
+    @property
+    def labels(self) -> int:
+        """The labels of the process."""
+        return self.process.labels
+
+    def vector_field(self, t: Any, y: Any) -> Any:
+        """Both fields."""
+        heavy = SwitchingMomentumState(y.position, y.velocity, y.label)
+        fast = self.process.vector_field(t, heavy)
+        slow = zero_mass(self.process).vector_field(t, SwitchingState(y.limit, y.label))
+        return _BothState(fast.position, fast.velocity, slow.position, None)
+
+    def rates(self, t: Any, y: Any) -> Any:
+        """One clock."""
+        return self.process.rates(t, y)
+
+    def jump(self, t: Any, y: Any, channel: Any) -> Any:
+        """The label is redrawn."""
+        return self.process.jump(t, y, channel)
+
+
+def gap_variance(kappa: Any, mass: Any, alpha: Any, r: Any, s2: Any) -> Any:
+    """The stationary E(x^m - x⁰)²."""
+    top = kappa**2 * mass**2 * r * s2 * (2 * alpha * r + kappa)
+    rest = (alpha * r + kappa) * (alpha * r + kappa + mass * r**2)
+    return top / (alpha * (2 * alpha**2 + kappa * mass) * rest)
+
+
+@claim(
+    "pdmp.zero-mass-variance",
+    title="The stationary distance between the process and its limit of zero mass",
+    source=MOMENTUM,
+    statement=r"\mathrm E(x^m - x^0)^2 = \frac{\kappa^2m^2rs^2(2\alpha r + \kappa)}"
+    r"{\alpha(2\alpha^2 + \kappa m)(\alpha r + \kappa)(\alpha r + \kappa + mr^2)}",
+    hypotheses=(
+        r"$f_i(x) = \kappa(x - a_i)^2/2$, $\kappa, \alpha, m > 0$",
+        "both processes follow one path of the label, in their stationary state",
+    ),
+    grade="proved",
+)
+def zero_mass_variance(ctx: Context) -> Evidence:
+    """Stationary moments of the pair by its generator; two labels, all symbols."""
+    return _pair(ctx, 2)
+
+
+def _pair(ctx: Context, factor: int) -> Evidence:
+    """Two labels that never repeat, with r = factor · γ (2 is right)."""
+    process = symbolic_process(2, momentum=True, centres=[[1], [-1]])
+    gap = ctx.compiled("two labels", lambda: _distance(process))
+    return _variance(process, gap, factor * process.index.rate, 1)
+
+
+def _distance(process: Any) -> Any:
+    zero = np.zeros(1)
+    moments = stationary_moments(
+        _OneLabel(process), 2, y=_BothState(zero, zero, zero, 0)
+    )
+    cross = total(moments, 1, 0, 1)
+    return total(moments, 2, 0, 0) - 2 * cross + total(moments, 0, 0, 2)
+
+
+def _variance(process: Any, gap: Any, r: Any, s2: Any) -> Evidence:
+    kappa, mass = process.objective.curvatures, process.mass
+    exact = gap_variance(kappa, mass, process.friction, r, s2)
+    found = equal_symbolically(gap, exact)
+    return decide.identity(found, name="E(x^m - x⁰)²")
+
+
+@zero_mass_variance.control("the clock's rate in place of the relaxation rate")
+def _(ctx: Context) -> Evidence:
+    return _pair(ctx, 1)
+
+
+@zero_mass_variance.route("three labels that may repeat", grade="proved")
+def _(ctx: Context) -> Evidence:
+    """Centres -1, 0 and 3; the relaxation rate is the clock's own."""
+    process = symbolic_process(
+        3, momentum=True, convention="fresh_draw", centres=[[-1], [0], [3]]
+    )
+    r, s2 = process.index.rate, sympy.Rational(26, 9)
+    return _variance(process, _distance(process), r, s2)
+
+
+@claim(
+    "pdmp.zero-mass-order",
+    title="Without Brownian noise the limit of zero mass has strong order 1 in m",
+    source=MOMENTUM,
+    statement=r"\bigl(\mathrm E(x^m - x^0)^2\bigr)^{1/2} \sim \frac{m\kappa}"
+    r"{\alpha r + \kappa}\sqrt{\frac{rs^2(2\alpha r + \kappa)}{2\alpha^3}},\quad "
+    r"\bigl(\mathrm E\sup_{t\le T}|x^m_t - x^0_t|^2\bigr)^{1/2} = O(m)",
+    hypotheses=(
+        r"$f_i(x) = \kappa(x - a_i)^2/2$, one path of the label",
+        r"$m r \ll \alpha$: the label waits longer than the velocity relaxes",
+    ),
+    grade="measured",
+    delta=0.01,
+    unit="order in m",
+)
+def zero_mass_order(ctx: Context) -> Iterator[Evidence]:
+    """Stationary distances from linear solves; r = 2, κ = α = s = 1."""
+    masses = 0.1 * 0.5 ** np.arange(8)
+    errors = _distances(masses, 2.0)
+    floor = 1e-15 / errors  # E(x^m - x⁰)² is a difference of numbers of size 1
+    yield decide.order(1.0, masses, errors, floor=floor)
+    exact = float(np.sqrt(2.0 * 5.0 / (2 * 9.0)))
+    yield decide.leading_constant(
+        exact, masses, errors, 1.0, floor=floor, delta=ctx.delta
+    )
+
+
+def _distances(masses: np.ndarray, r: float) -> np.ndarray:
+    """√E(x^m - x⁰)² for centres ±1: z = (x^m, v, x⁰) is a switched linear system."""
+    generator = r / 2 * np.array([[-1.0, 1.0], [1.0, -1.0]])
+    out = []
+    for m in masses:
+        field = np.array([[0.0, 1.0, 0.0], [-1 / m, -1 / m, 0.0], [0.0, 0.0, -1.0]])
+        pull = np.array([0.0, 1 / m, 1.0])
+        fields = LinearFields(
+            jnp.asarray(np.stack([field, field])),
+            jnp.asarray(np.stack([pull, -pull])),
+            jnp.asarray(generator),
+        )
+        second = np.asarray(stationary_switched_moments(fields).second)
+        away = np.array([1.0, 0.0, -1.0])
+        out.append(np.sqrt(away @ second @ away))
+    return np.array(out)
+
+
+@zero_mass_order.control("a label that flips faster than the velocity relaxes")
+def _(ctx: Context) -> Evidence:
+    """There √E(x^m - x⁰)² is κ√(s²m/(α³r)): order 1/2."""
+    masses = 0.1 * 0.5 ** np.arange(8)
+    errors = _distances(masses, 1e6)
+    return decide.order(1.0, masses, errors, floor=1e-13 / errors)
+
+
+@zero_mass_order.route("sup over time", grade="estimated")
+def _(ctx: Context) -> Evidence:
+    """Losses of different curvatures; exact paths of every mass on one label's."""
+    paths = ctx.choose(300, 3000)
+    masses = ctx.choose(0.08, 0.02) * 0.25 ** np.arange(4)
+    return decide.strong_order(1.0, masses, _gaps(ctx, masses, paths), q=0.5)
+
+
+def _gaps(ctx: Context, masses: Any, paths: int) -> np.ndarray:
+    """The largest |x^m - x⁰| over [0, 4] of every path and mass."""
+    runs = [_runs(ctx, float(m), paths, False) for m in masses]
+    return np.stack([np.asarray(largest_gap(*pair)) for pair in runs], axis=1)
+
+
+def _runs(ctx: Context, mass: float, paths: int, apart: bool) -> Any:
+    losses = quadratic_sum(CENTRES, CURVATURES)
+    process = StochasticGradientMomentumProcess(
+        losses, UniformIndex(3, RATE), mass, FRICTION
+    )
+    zero, key = jnp.zeros(1), int(ctx.rng("key").integers(2**31))
+    options = {"t1": 4.0, "key": key, "paths": paths, "events": 40}
+    heavy = simulate_skeletons(
+        process, SwitchingMomentumState(zero, zero + 1.0, None), **options
+    )
+    other = zero_mass(process)
+    if apart:  # the same rings, other losses
+        shuffled = quadratic_sum(CENTRES[::-1], CURVATURES[::-1])
+        other = type(other)(shuffled, other.index, other.friction)
+    return heavy, simulate_skeletons(other, SwitchingState(zero, None), **options)
+
+
+@claim(
+    "pdmp.zero-mass-bound",
+    title="A path with momentum stays within (1 + L/κ)(m/α) sup|v - v₀| of its limit",
+    source=MOMENTUM,
+    statement=r"\sup_{s\le t}|x^m_s - x^0_s| \le \Bigl(1 + \frac L\kappa\Bigr)"
+    r"\frac m\alpha\sup_{s\le t}|v_s - v_0|",
+    hypotheses=(
+        r"$\kappa \le \nabla^2f_i \le L$, $\kappa > 0$",
+        "one path of the label and one start; $v_0$ arbitrary",
+    ),
+    grade="measured",
+    delta=0.02,
+    unit="largest distance over the bound",
+    full_only=True,
+)
+def zero_mass_bound(ctx: Context) -> Evidence:
+    """Exact paths, three losses of curvatures 0.5 to 1.4, masses 0.02 to 1.
+
+    With u = x^m + m(v - v₀)/α the difference w = u - x⁰ obeys α w' = -H(w - q), with
+    q = m(v - v₀)/α and κ <= H <= L, so that |w| <= (L/κ) sup|q|. Distances and speeds
+    are looked at in every segment at offsets that shrink by 3/4.
+    """
+    return _bound(ctx, apart=False)
+
+
+def _bound(ctx: Context, apart: bool) -> Evidence:
+    worst, paths = 0.0, ctx.choose(300, 3000)
+    for mass in (1.0, 0.2, 0.02):
+        heavy, limit = _runs(ctx, mass, paths, apart)
+        gaps = np.asarray(largest_gap(heavy, limit))
+        reach = CURVATURES.max() / CURVATURES.min()
+        bounds = (1 + reach) * mass / FRICTION * _speeds(heavy)
+        worst = max(worst, float(np.max(gaps / bounds)))
+    found = decide.ladder([worst] * 3, condition=1e10)
+    note = "random paths of three losses on [0, 4], v₀ = 1"
+    return decide.upper_bound(1.0, found, delta=ctx.delta, note=note)
+
+
+def _speeds(run: Any) -> np.ndarray:
+    """The largest |v - v₀| of each path at its points: a smaller bound than sup."""
+    v = np.asarray(run.states.velocity)[..., 0]
+    return np.max(np.abs(v - v[:, :1]), axis=1)
+
+
+@zero_mass_bound.control("labels that are not shared")
+def _(ctx: Context) -> Evidence:
+    return _bound(ctx, apart=True)
