@@ -85,7 +85,9 @@ def linear_fields(process: Any, t: Any = 0.0) -> LinearFields:
     zero = jnp.zeros(process.objective.size * (2 if momentum else 1))
     fields = _linearised(process, t, zero)
     if not isinstance(process.objective, QuadraticSum) and not is_traced(fields):
-        away = _linearised(process, t, jnp.sin(1.0 + jnp.arange(zero.size)))
+        away = _linearised(
+            process, t, jnp.sin(1.0 + jnp.arange(zero.size, dtype=zero.dtype))
+        )
         _require_same(np.asarray(fields.matrices), np.asarray(away.matrices))
     return fields
 
@@ -127,7 +129,7 @@ def moment_operator(fields: LinearFields, degree: int) -> Float[Array, "s s"]:
     return within + jnp.kron(fields.generator.T, jnp.eye(size))
 
 
-def moment_abscissa(process: Any, degree: int = 2) -> Float[Array, ""]:
+def moment_abscissa(process: Any, degree: Any = 2) -> Float[Array, ""]:
     r"""The growth rate of E|z|^p without forcing: the spectral abscissa of an operator.
 
     Moments of degree p settle, and exist in a stationary law, iff it is negative. For

@@ -58,7 +58,7 @@ class SwitchedMoments(NamedTuple):
         return self.second - mean[..., :, None] * mean[..., None, :]
 
 
-def stationary_switched_moments(process: Any, degree: int = 2) -> SwitchedMoments:
+def stationary_switched_moments(process: Any, degree: Any = 2) -> SwitchedMoments:
     r"""The moments of the stationary law, from two linear solves.
 
     With μ_i = E[z 1_i], P_i = E[z zᵀ 1_i] and π the law of the label,

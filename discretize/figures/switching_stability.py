@@ -16,6 +16,7 @@ from sde import (
     StochasticGradientMomentumProcess,
     SwitchingMomentumState,
     UniformIndex,
+    enough_events,
     moment_abscissa,
     simulate_skeletons,
     transient_switched_moments,
@@ -134,6 +135,9 @@ def _in_time(spread, rate, friction, times, paths) -> tuple[np.ndarray, np.ndarr
     moments = transient_switched_moments(process, start, times, weights="stationary")
     starts = jax.tree.map(lambda a: jnp.broadcast_to(a, (paths, *a.shape)), start)
     starts = starts._replace(label=jnp.arange(paths) % 2)
-    runs = simulate_skeletons(process, starts, t1=float(times[-1]), key=0, paths=paths)
+    t1 = float(times[-1])
+    fastest = UniformIndex(2, MARKS[-1][0] / 2)
+    held = enough_events(fastest, 0.0, t1)  # for all rates, so that one compiles
+    runs = simulate_skeletons(process, starts, t1=t1, key=0, paths=paths, events=held)
     squares = np.asarray(runs.at(jnp.asarray(times)).position)[..., 0] ** 2
     return np.asarray(moments.second[:, 0, 0]), np.median(squares, axis=1)

@@ -124,7 +124,7 @@ def _(ctx: Context) -> Any:
         critical = p * BEND * GROWTH / (BEND - GROWTH)
         rates = [
             GrowthRate(g, float(moment_abscissa(_mixed(g), p)), bias=1e-12)
-            for g in decide.bracket_ends(critical, ctx.delta)
+            for g in decide.bracket_ends(critical, 0.9 * ctx.delta)
         ]
         yield decide.threshold(
             critical, rates, delta=ctx.delta, rising=False, quantity=f"γ for p = {p}"
@@ -300,7 +300,7 @@ def _threshold(ctx: Context, r: float, momentum: bool = True) -> Evidence:
             float(moment_abscissa(pair_process(s, r, ctx.parameters, momentum))),
             bias=1e-12,
         )
-        for s in decide.bracket_ends(critical, ctx.delta)
+        for s in decide.bracket_ends(critical, 0.9 * ctx.delta)
     ]
     return decide.threshold(
         critical, rates, delta=ctx.delta, quantity=f"σ at r = {r:g}"
