@@ -93,8 +93,8 @@ def solve_switching(
     require_finite(y0, "the start")
     batch = _require_states(process, path, y0)
     times = _require_times(t0, t1, times)
-    t0, t1, rtol, atol = (parameter(value) for value in (t0, t1, rtol, atol))
-    args = (process, path, y0, t0, t1, times, rtol, atol)
+    start, end, rtol, atol = (parameter(value) for value in (t0, t1, rtol, atol))
+    args = (process, path, y0, start, end, times, rtol, atol)
     traced = is_traced(args)
     if not traced and np.any(np.asarray(path.times)[..., -1] <= float(t1)):
         raise BadInput(CUT_SHORT)
@@ -103,7 +103,7 @@ def solve_switching(
     )
     if traced:
         failed = jnp.any(failed)
-        short = jnp.any(path.times[..., -1] <= t1)
+        short = jnp.any(path.times[..., -1] <= end)
         states = eqx.error_if(eqx.error_if(states, short, CUT_SHORT), failed, FAILED)
     elif np.any(failed):
         count = np.ndim(failed) and f"{int(np.sum(failed))} of {np.size(failed)} paths"
@@ -207,7 +207,7 @@ def _require_options(method, solver, rtol, atol, max_steps) -> None:
 
 def _require_states(process: Switching, path: IndexPath, y0: Any) -> bool | None:
     """None for one path; else whether the start has an axis of paths."""
-    shape = np.shape(getattr(y0, "position", None))
+    shape = jnp.shape(getattr(y0, "position", 0.0))
     many = np.shape(path.times)[:-1]
     n = (process.objective.size,)
     fits = hasattr(y0, "_replace") and hasattr(y0, "label")

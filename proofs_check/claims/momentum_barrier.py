@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -97,8 +98,8 @@ def _gradient_flow() -> Evidence:
         return OverdampedFlow(double_well(), friction).vector_field(0.0, x)
 
     found = exactly(field, np.array([x], dtype=object), a)[0]
-    both = [found - sympy.diff(x, t), x.subs(t, 0) - 2]
-    decision = equal_symbolically(both, [0, 0])
+    both = [found, x.subs(t, 0)]
+    decision = equal_symbolically(both, [sympy.diff(x, t), sympy.Integer(2)])
     return decide.identity(decision, name="the gradient flow's path, above 1")
 
 
@@ -114,10 +115,14 @@ def _(ctx: Context) -> Evidence:
     v(x) on the manifold is an odd power series near 0; from x = 1/20 scipy's DOP853
     follows it back to rest. Ladder of three tolerances; α = 1.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     found = [
-        brentq(lambda m, tol=tol: _turning_point(m, tol) - 2.0, 0.9, 1.4, xtol=1e-13)
+        root_scalar(
+            lambda m, tol=tol: _turning_point(m, tol) - 2.0,
+            bracket=(0.9, 1.4),
+            xtol=1e-13,
+        ).root
         for tol in (1e-8, 1e-10, 1e-12)
     ]
     return decide.equal(CRITICAL, decide.ladder(found), delta=ctx.delta)
@@ -137,9 +142,10 @@ def _turning_point(m: float, tolerance: float) -> float:
     def backward(t, z):
         return [-z[1], (z[1] + z[0] ** 3 - z[0]) / m]
 
-    def rest(t, z):
+    def velocity(t, z):
         return z[1]
 
+    rest: Any = velocity
     rest.terminal, rest.direction = True, 1
     start = [x, sum(c * x**n for n, c in terms.items())]
     run = solve_ivp(

@@ -64,10 +64,12 @@ def _solved(paths: IndexPath, declared: Any, process: Any) -> Any:
     """Final x and v, shape [paths, 2], and steps; the rings that a solve is told."""
     start = SwitchingMomentumState(jnp.full((1,), 2.0), jnp.zeros(1), jnp.asarray(0))
 
+    hidden: Any = _ByTime
+
     def one(path, rings):
         told = path._replace(times=rings)
         out = solve_switching(
-            _ByTime(process, path), told, start, t1=T, rtol=TOLERANCE, atol=TOLERANCE
+            hidden(process, path), told, start, t1=T, rtol=TOLERANCE, atol=TOLERANCE
         )
         y = out.states
         return jnp.concatenate([y.position[0], y.velocity[0]]), out.steps
@@ -99,7 +101,8 @@ def _paths() -> IndexPath:
     moves = rng.integers(1, n, (256, count))
     labels = np.cumsum(np.concatenate([rng.integers(0, n, (256, 1)), moves], 1), 1) % n
     rings = np.sum(times <= T, axis=1)
-    return jax.tree.map(jnp.asarray, IndexPath(times, labels, rings, rings == count))
+    parts = map(jnp.asarray, (times, labels, rings, rings == count))
+    return IndexPath(*parts)
 
 
 def _errors(declare: bool) -> tuple[np.ndarray, float]:
