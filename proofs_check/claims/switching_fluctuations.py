@@ -155,7 +155,7 @@ def _moments_tend(ctx: Context, of: Any) -> Evidence:
     s2 = (a**2 + b**2 + (a + b) ** 2) / 3
     found, wanted = [], []
     for k in range(1, ctx.choose(4, 6) + 1):
-        moment = sympy.together(law.moment(Moment((k,))))
+        moment: Any = sympy.together(law.moment(Moment((k,))))
         # all that depends on the parameters is c = θ/3
         moment = moment.subs(process.index.rate, _rate(process, each, theta))
         top, bottom = sympy.fraction(sympy.cancel(moment**2 * theta**k))
