@@ -338,16 +338,23 @@ def _frozen(twelve: int) -> Evidence:
     kappa, eta, rate = positive("kappa eta r")
     rho, kept = positive("rho rho_I")
     found = noisy_law(sympy.Matrix([[rho]]), kept).position
-    relaxed = _contraction(GridSwitch())[0, 0]
-    table = {rho: relaxed, kept: sympy.exp(-rate * eta)}
     claimed = (1 - rho) * (1 + rho * kept) / ((1 + rho) * (1 - rho * kept))
-    whole = found.subs(table) * (kappa + rate) / kappa
-    begin = sympy.series(whole, eta, 0, 4).removeO()
-    left = np.array([found.subs(table), begin])
+    relaxed = _contraction(GridSwitch())[0, 0]
     square = 1 + eta**2 * (2 * kappa * rate + rate**2) / twelve
-    right = np.array([claimed.subs(rho, sympy.exp(-kappa * eta)), square])
-    right[0] = right[0].subs(kept, table[kept])
+    top, bottom = sympy.fraction(sympy.together(found * (kappa + rate) / kappa))
+    # top and bottom start with h, so a gap of O(h⁵) is one of O(h⁴) in the ratio;
+    # exponentials are needed up to h⁴
+    series = {rho: _taylor(kappa * eta), kept: _taylor(rate * eta)}
+    gap = sympy.Poly((top - bottom * square).subs(series), eta)
+    low = [gap.coeff_monomial(eta**j) for j in range(5)]
+    left = np.array([found, relaxed, *low])
+    right = np.array([claimed, sympy.exp(-kappa * eta), *5 * [sympy.Integer(0)]])
     return decide.identity(equal_symbolically(left, right), name="Var and its bias")
+
+
+def _taylor(z: Any) -> Any:
+    """The terms of e^{-z} up to the power 4."""
+    return sum((-z) ** j / sympy.factorial(j) for j in range(5))
 
 
 @frozen_index.control("a sixth in place of a twelfth")
