@@ -157,10 +157,10 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# What to see: in the time $t = kh$ all three run at one pace, since $\eta/(1-\beta) = h$
-# sets it. Mass is slow to start and swings a little, then it filters the noise of the
-# minibatches: plain SGD is the roughest curve. Here is no barrier to cross, so nothing
-# is gained by losing the momentum, and nothing much lost.
+# What to see: in the time $t = kh$ all three run at one pace, which
+# $\eta/(1-\beta) = h$ sets. Mass is slow to start and swings a little, then it filters
+# the noise of the minibatches: plain SGD is the roughest curve. Here is no barrier to
+# cross, so nothing is gained by losing the momentum, and nothing much lost.
 #
 # ## 6. The noise it makes
 #
