@@ -15,6 +15,7 @@ CASES = (
     "ensembles",
     "ensembles_diffrax",
     "ensembles_memory",
+    "jump_processes",
     "tracing",
     "complementarity",
     "central_flow",

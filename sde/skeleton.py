@@ -164,11 +164,15 @@ def require_exact(process: Any) -> None:
     if isinstance(process, Switching) and not process.solved:
         lacks = ["exact"]
     if lacks:
-        raise BadInput(
-            f"{name} has no {' and no '.join(f'`{m}`' for m in lacks)}: a skeleton is "
-            "exact between its jumps and at them. sde.simulate with sde.ExactJumps "
-            "takes Runge-Kutta steps between jumps, and thins them from a bound."
-        )
+        raise BadInput(_lacking(name, lacks))
+
+
+def _lacking(name: str, lacks: list[str]) -> str:
+    return (
+        f"{name} has no {' and no '.join(f'`{m}`' for m in lacks)}: a skeleton is "
+        "exact between its jumps and at them. sde.simulate with sde.ExactJumps takes "
+        "Runge-Kutta steps between jumps, and thins them from a bound."
+    )
 
 
 def path_key(key: Any, path: Any) -> Any:
@@ -207,6 +211,8 @@ def segment(
         return advance(process, t0, horizon, loop, delay, lambda t, y: put(y, label))
     first, second, third = subkeys(jnp.stack(chain), k, 3)
     delay = process.waiting(t0 + s, y, first)
+    if delay is None:
+        raise BadInput(_lacking(type(process).__name__, ["waiting"]))
 
     def jump(t, y):
         rates = process.rates(t, y)
@@ -229,6 +235,8 @@ def advance(
     ends = delay >= left
     pace = jnp.where(ends, left, delay)
     y: Any = process.exact(t0 + s, y, pace)
+    if y is None:
+        raise BadInput(_lacking(type(process).__name__, ["exact"]))
     s = jnp.where(ends, horizon, s + pace)
     after = jump(t0 + s, y)
     y = jax.tree.map(lambda a, b: jnp.where(ends, a, b), y, after)

@@ -211,8 +211,8 @@ def _first_guess(process: JumpProcess, t0: float, t1: float) -> int:
     if not isinstance(process, Switching) or not is_concrete(process.index):
         return _FIRST_GUESS
     mean = float(process.index.expected_rings(t0, t1))
-    enough = mean + 5 * math.sqrt(mean) + 8
-    unit = 2 ** max(3, math.floor(math.log2(enough)) - 3)
+    enough = mean + 4.5 * math.sqrt(mean) + 4
+    unit = 2 ** max(2, math.floor(math.log2(enough)) - 4)
     return unit * math.ceil(enough / unit)
 
 
