@@ -29,7 +29,7 @@ LATZ = stochastic_gradient_process("the process; its law is derived here")
 TRIANGLE = np.array([[-1.0, 0.0], [1.0, 0.0], [0.2, 1.5]])
 DIRECTION = np.array([0.8, -0.5])
 FRICTION, CURVATURE = 0.9, 1.2
-GRID = 600
+GRID = 6000
 
 
 @claim(
@@ -45,7 +45,7 @@ GRID = 600
         r"$f_i(x) = \kappa|x - a_i|^2/2$, one $\kappa > 0$ for all",
     ),
     grade="proved",
-    delta=0.02,
+    delta=0.03,
     quick_delta=0.05,
 )
 def dirichlet_law(ctx: Context) -> Evidence:
