@@ -108,8 +108,9 @@ def largest_steps(masses: Any, friction: float = 1.0) -> dict[str, np.ndarray]:
 
             a = jax.jacfwd(step)(jnp.zeros(2))
             half, det = (a[0, 0] + a[1, 1]) / 2, a[0, 0] * a[1, 1] - a[0, 1] * a[1, 0]
-            root = jnp.sqrt((half * half - det).astype(complex))
-            return jnp.maximum(jnp.abs(half + root), jnp.abs(half - root))
+            gap = half * half - det  # two real roots where it is positive
+            real = jnp.abs(half) + jnp.sqrt(jnp.maximum(gap, 0.0))
+            return jnp.where(gap >= 0, real, jnp.sqrt(jnp.abs(det)))
 
         return jax.vmap(one)(m, h)
 
