@@ -196,9 +196,9 @@ def contender(python: str, options: dict) -> dict:
 def samplers(protocol: Protocol) -> list[Row]:
     python, why = interpreter()
     rows = []
-    for sampler, end in (("zigzag", 200.0), ("boomerang", 400.0)):
+    for sampler, end, held in (("zigzag", 200.0, 1150), ("boomerang", 400.0, 750)):
         options = {"sampler": sampler, "size": 10, "correlation": 0.5}
-        options |= {"refreshment": 0.5, "chains": 512, "events": 2_000}
+        options |= {"refreshment": 0.5, "chains": 512, "events": held}
         if protocol.tiny:
             options, end = options | {"chains": 4, "events": 200, "size": 2}, 5.0
         call = sampler_run(options, end)
