@@ -41,7 +41,7 @@ class SolvedJumps(Scheme):
     Exp(1). Neither an exact flow, nor waiting times, nor a bound on the rates is asked
     of the process. The error is that of the solver, in the jump times too: small at
     small tolerances, never zero as with `ExactJumps`, which draws the same E of the
-    same key.
+    same key. The default tolerances are for float64; float32 asks for 1e-4 and 1e-6.
     """
 
     rtol: eqx.AbstractVar[Array]
