@@ -117,7 +117,7 @@ def _invariance_claim(name: str, title: str, source: Source, law: str) -> Any:
         f"pdmp.{name}-invariance",
         title=title,
         source=source,
-        statement=r"\mathcal L^* e^{-H} = 0,\quad H = U(x) + " + law,
+        statement=r"\mathcal L^* e^{-H} = 0,\quad H = U(x)" + law,
         hypotheses=(
             "two coordinates, any value of the gradient of U at the point",
             "a bounce's field does not vanish there",
@@ -130,7 +130,7 @@ def _invariance_claim(name: str, title: str, source: Source, law: str) -> Any:
     "zigzag",
     "The Zig-Zag process leaves e^{-U} times uniform signs invariant",
     ZIGZAG,
-    "0",
+    "",
 )
 def zigzag_invariance(ctx: Context) -> Evidence:
     """Σ_j [(−v_j ∂_jU)₊ − (v_j ∂_jU)₊] = −v·∇U, from the process's own code."""
@@ -146,7 +146,7 @@ def _(ctx: Context) -> Evidence:
     "bouncy",
     "The bouncy particle leaves e^{-U} times a standard normal velocity invariant",
     BOUNCY,
-    r"\tfrac12 |v|^2",
+    r" + \tfrac12 |v|^2",
 )
 def bouncy_invariance(ctx: Context) -> Evidence:
     """(Rv·∇U)₊ − (v·∇U)₊ = −v·∇U as Rv·∇U = −v·∇U, and |Rv| = |v|."""
@@ -166,7 +166,7 @@ def _boomerang() -> Boomerang:
     "boomerang",
     "The boomerang leaves e^{-U} times the reference law of the velocity invariant",
     BOOMERANG,
-    r"\tfrac12 v\cdot P v",
+    r" + \tfrac12 v\cdot P v",
 )
 def boomerang_invariance(ctx: Context) -> Evidence:
     """The rotation's gain v·∇U − v·P(x−c) is v·g, which the bounces take away."""

@@ -23,7 +23,6 @@ from sde.samplers.clocks import wave_delay
 from sde.samplers.laws import FreshVelocity
 from sde.samplers.velocity import (
     Bounces,
-    RateBound,
     Refreshment,
     Vector,
     maybe_parameter,
@@ -78,7 +77,7 @@ class Boomerang(BounceOrRefresh):
     )
     centre: Any = eqx.field(converter=maybe_parameter, default=None)
     curvature: Any = eqx.field(converter=maybe_parameter, default=None)
-    rate_bound: RateBound | None = eqx.field(static=True, default=None)
+    rate_bound: Any = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         self._require()

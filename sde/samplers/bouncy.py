@@ -18,7 +18,6 @@ from sde.samplers.clocks import linear_delay
 from sde.samplers.laws import FreshVelocity, OneOf
 from sde.samplers.velocity import (
     Bounces,
-    RateBound,
     Refreshment,
     Vector,
     VelocityJumps,
@@ -115,7 +114,7 @@ class BouncyParticle(BounceOrRefresh):
         metadata={"positive": True, "symbol": r"\lambda_r"},
     )
     curvature: Any = eqx.field(converter=maybe_parameter, default=None)
-    rate_bound: RateBound | None = eqx.field(static=True, default=None)
+    rate_bound: Any = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         self._require()

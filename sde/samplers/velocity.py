@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,7 +22,6 @@ from sde.laws import Law
 from sde.noise import as_key, subkeys, uniforms
 
 Vector = Float[Array, " n"]
-RateBound = Callable[[LangevinState, Any], Any]
 _SLACK = 1 + 1e-6  # on a curvature: rounding must not exceed a bound near zero
 
 
@@ -44,7 +42,7 @@ class VelocityJumps(JumpProcess):
     if TYPE_CHECKING:  # fields of the concrete classes, which order their own
         objective: Objective
         curvature: Any
-        rate_bound: RateBound | None
+        rate_bound: Any
 
     @property
     def solved(self) -> bool:

@@ -21,7 +21,6 @@ from sde.noise import uniforms
 from sde.samplers.clocks import linear_delay
 from sde.samplers.velocity import (
     JumpPart,
-    RateBound,
     Vector,
     VelocityJumps,
     maybe_parameter,
@@ -66,7 +65,7 @@ class ZigZag(VelocityJumps):
         metadata={"positive": True, "symbol": r"\gamma"},
     )
     curvature: Any = eqx.field(converter=maybe_parameter, default=None)
-    rate_bound: RateBound | None = eqx.field(static=True, default=None)
+    rate_bound: Any = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         self._require()

@@ -1,5 +1,7 @@
 """Samplers by velocity jumps: waits, flows, laws, bounds, parts."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -249,18 +251,15 @@ def test_a_bound_of_the_users_own_and_none_at_all():
 def test_parts_are_the_laws_of_jumps_at_rest():
     h = 0.7
     signs = sde.ZigZag(U, jnp.array([0.2, 0.0]))
-    turns = signs.parts()["B"]
+    turns: Any = signs.parts()["B"]
     found = np.asarray(turns.turn_probability(Y, h))
     slope = np.asarray(Y.velocity * U.gradient(Y.position))
     for s, excess, p in zip(slope, (0.2, 0.0), found, strict=True):
         here, back = max(s, 0) + excess, max(-s, 0) + excess
         q = np.array([[-here, here], [back, -back]])
         assert p == pytest.approx(expm(h * q)[0, 1], rel=1e-12, abs=1e-15)
-    never = (
-        sde.ZigZag(U)
-        .parts()["B"]
-        .turn_probability(Y._replace(position=jnp.array([0.5, -1.0])), h)
-    )
+    still: Any = sde.ZigZag(U).parts()["B"]
+    never = still.turn_probability(Y._replace(position=jnp.array([0.5, -1.0])), h)
     np.testing.assert_array_equal(never, 0.0)
     for name in ("bouncy", "boomerang"):
         model = SAMPLERS[name]
