@@ -62,9 +62,9 @@ def exact_entries(value: Any) -> Any:
 
     if np.ndim(value) == 0:
         return sympy.sympify(value)
-    out = np.empty(np.shape(value), dtype=object)
-    out.flat = [sympy.sympify(v) for v in np.ravel(np.asarray(value, dtype=object))]
-    return out
+    flat = np.ravel(np.asarray(value, dtype=object))
+    entries = np.array([sympy.sympify(v) for v in flat], dtype=object)
+    return entries.reshape(np.shape(value))
 
 
 def example_state(process: Any, label: int = 0) -> Any:

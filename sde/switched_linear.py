@@ -238,7 +238,8 @@ def _tail(q: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> float:
     low = high / 2
     while _exponent(q, rates, low) >= 0:
         low /= 2
-    return float(brentq(lambda p: _exponent(q, rates, p), low, high, xtol=1e-14))
+    root: Any = brentq(lambda p: _exponent(q, rates, p), low, high, xtol=1e-14)
+    return float(root)
 
 
 def frozen_fields(process: Any) -> LinearFields:
@@ -255,8 +256,8 @@ def frozen_fields(process: Any) -> LinearFields:
 def time_dependent(process: Switching) -> bool:
     """Whether its mass, or its index's clock, is a `flows.Schedule`."""
     index: Any = process.index
-    clock = index.speed if isinstance(index, MarkovIndex) else index.rate
-    return any(isinstance(v, Schedule) for v in (clock, getattr(process, "mass", None)))
+    pairs = ((index, "rate"), (index, "speed"), (process, "mass"))
+    return any(isinstance(getattr(o, name, None), Schedule) for o, name in pairs)
 
 
 def _state(process: Any, z: Any, label: Any) -> Any:

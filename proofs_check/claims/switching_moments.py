@@ -64,7 +64,7 @@ def _settled(convention: str = "never_repeat") -> Evidence:
     position = kappa * (alpha + m * r) / (alpha * whole)
     velocity = kappa**2 * r / (alpha * whole)
     by_label = {k: v for k, v in found.items() if k.exponents == (1, 0)}
-    label = sum(v * (1 - 2 * k.label) for k, v in by_label.items())
+    label = sum(v * (1 - 2 * int(k.label or 0)) for k, v in by_label.items())
     left = [total(found, 2, 0), total(found, 0, 2), total(found, 1, 1), label]
     right = [position, velocity, sympy.Integer(0), kappa / whole]
     left.append(m * total(found, 0, 2) / (kappa * total(found, 2, 0)))

@@ -238,7 +238,8 @@ def _stability(convention: str) -> Evidence:
     system = moment_equations(process, 2, y=example_state(process))
     rows = [k for k, m in enumerate(system.moments) if m.degree == 2]
     m, alpha = process.mass, process.friction
-    determinant = sympy.Matrix(system.matrix)[rows, rows].det(method="berkowitz")
+    block = sympy.Matrix(system.matrix[np.ix_(rows, rows)])
+    determinant = block.det(method="berkowitz")
     claimed = critical_spread(kappa, m, alpha, r) - sigma**2
     claimed = 4 * (2 * alpha + m * r) ** 2 / m**4 * claimed
     same = equal_symbolically(determinant, claimed)
@@ -292,8 +293,8 @@ def pair_process(sigma: Any, r: Any, parameters: Any, momentum: bool = True) -> 
 
 
 def _threshold(ctx: Context, r: float, momentum: bool = True) -> Evidence:
-    values = [ctx.parameters[name] for name in ("kappa", "mass", "friction")]
-    critical = float(np.sqrt(critical_spread(*values, r)))
+    kappa, m, alpha = (ctx.parameters[n] for n in ("kappa", "mass", "friction"))
+    critical = float(np.sqrt(critical_spread(kappa, m, alpha, r)))
     rates = [
         GrowthRate(
             s,
