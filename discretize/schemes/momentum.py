@@ -49,7 +49,7 @@ class MomentumEuler(Scheme):
     def __check_init__(self):
         require_friction(self.friction)
 
-    def step(self, dynamics, t, y: AcceleratedState, h, noise, carry) -> Step:
+    def step(self, dynamics, t, y, h, noise, carry) -> Step:
         """One step of size h."""
         del noise
         wanted = "MomentumEuler steps a DampedFlow (a switching process in GridSwitch)"
