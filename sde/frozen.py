@@ -16,6 +16,7 @@ from sde.switching import (
     StochasticGradientMomentumProcess,
     Switching,
     SwitchingMomentumState,
+    SwitchingState,
 )
 
 
@@ -82,4 +83,4 @@ def thawed(moved: Any, label: Any, like: Any) -> Any:
     """The state of the process from one of its frozen flow, with a label."""
     if isinstance(like, SwitchingMomentumState):
         return SwitchingMomentumState(*moved, label)
-    return type(like)(moved, label)
+    return SwitchingState(moved, label)

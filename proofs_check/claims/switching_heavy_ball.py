@@ -182,7 +182,8 @@ def _area(scheme: Any) -> Evidence:
     loss = (lambda s, b, c: Slope(None, s, b, c), np.array([g, e]), bend, at)
     new = momentum_step(scheme, loss, m, alpha, h, z)
     matrix = sympy.Matrix(list(new)).jacobian(list(z))
-    kept = exactly(lambda *v: to_heavy_ball(*v, _rule(scheme)).momentum, h, m, alpha)
+    rule = _rule(scheme)
+    kept = exactly(lambda h, m, a: to_heavy_ball(h, m, a, rule).momentum, h, m, alpha)
     same = equal_symbolically(matrix.det(method="berkowitz"), kept**2)
     return decide.identity(same, name="det J = β²")
 
@@ -263,7 +264,8 @@ def _threshold(rule: str, point: dict) -> float:
     if rule == "exponential":
         from scipy.optimize import brentq
 
-        return brentq(lambda h: h * np.tanh(a * h / 2 / m) - 2 * a / k, 0.1, 100.0)
+        root: Any = brentq(lambda h: h * np.tanh(a * h / 2 / m) - 2 * a / k, 0.1, 100.0)
+        return root
     root = np.sqrt(a * a + 4 * k * m)
     return (a + root) / k if rule == "implicit" else (root - a) / k
 
