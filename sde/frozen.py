@@ -82,5 +82,5 @@ def frozen(process: Switching, y: Any) -> tuple[Flow, Any]:
 def thawed(moved: Any, label: Any, like: Any) -> Any:
     """The state of the process from one of its frozen flow, with a label."""
     if isinstance(like, SwitchingMomentumState):
-        return SwitchingMomentumState(*moved, label)
+        return SwitchingMomentumState(moved.position, moved.velocity, label)
     return SwitchingState(moved, label)
