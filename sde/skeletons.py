@@ -175,7 +175,7 @@ def simulate_skeletons(
     require_exact(process)
     require_number("t0", t0)
     require_number("t1", t1)
-    require_number("t1 - t0", t1 - t0, positive=True)
+    require_number("t1 - t0", float(t1) - float(t0), positive=True)
     key = as_key(key)
     batches = Batches(paths, chunk, None)
     starts = Starts.read(y0, paths)

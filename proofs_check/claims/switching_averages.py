@@ -90,7 +90,7 @@ def _at_jumps(convention: str, mean: Any) -> Evidence:
 def _redraws(labels: int, convention: str) -> tuple[Any, Any]:
     """Chances that a ring leads to the same label, and to any one other."""
     if convention == "fresh_draw":
-        return (sympy.Rational(1, labels),) * 2
+        return sympy.Rational(1, labels), sympy.Rational(1, labels)
     return sympy.Integer(0), sympy.Rational(1, labels - 1)
 
 
@@ -216,9 +216,8 @@ def _polyak(convention: str) -> Evidence:
     r = 2 * process.index.rate
     left, right = _poisson_equation(process, r)
     found = stationary_moments(process, 2, y=example_state(process))
-    with_label = sum(
-        v * (1 - 2 * k.label) for k, v in found.items() if k.exponents == (1, 0)
-    )
+    by_label: Any = {k: v for k, v in found.items() if k.exponents == (1, 0)}
+    with_label = sum(v * (1 - 2 * k.label) for k, v in by_label.items())
     slow = (alpha * total(found, 2, 0) + m * total(found, 1, 1)) / kappa
     left.append(2 * (slow + with_label / r))
     right.append(2 / r)
