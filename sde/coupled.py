@@ -168,6 +168,7 @@ def simulate_coupled(
     t0, fine = float(t0), sizes[-1]
     batches = Batches(paths, chunk, devices)
     starts = Starts.read(y0, paths)
+    starts.require(process)
     one = starts.one()
     require_brownian(scheme, process, require_step(process, scheme, one), one)
     noise = as_noise(noise)

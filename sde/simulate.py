@@ -81,6 +81,7 @@ def simulate(
     t0, h = float(t0), float(h)
     batches = Batches(paths, chunk, devices)
     starts = Starts.read(y0, paths)
+    starts.require(process)
     one = starts.one()
     draws = require_step(process, scheme, one)
     source: Any = as_noise(noise)

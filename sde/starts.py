@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flows.door import require_state
 from flows.errors import BadInput
 from flows.ravel import require_finite
+from sde._checks import require_label
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Starts:
     """One state for all paths, or one a path; never more copies than a chunk.
 
     Attributes:
-        state: numpy leaves, with a leading axis [paths] where `single` is False.
+        state: numpy leaves, with a leading axis [paths] where `single` is False (one
+            label may then still serve all paths).
         single: whether one state serves all paths.
     """
 
@@ -45,7 +48,8 @@ class Starts:
                 f"state NamedTuple of them); got {y0!r}."
             )
         axes = position.ndim
-        if axes not in (1, 2) or (axes == 2 and any(len(a) != paths for a in leaves)):
+        heads = {a.shape[0] for a in leaves if a.ndim}
+        if axes not in (1, 2) or (axes == 2 and heads != {paths}):
             shapes = [a.shape for a in leaves]
             raise BadInput(
                 "y0 is one state of flat vectors, or one with a leading axis of length "
@@ -56,7 +60,7 @@ class Starts:
     def one(self) -> Any:
         """The start of one path."""
         return jax.tree.map(
-            lambda a: jnp.asarray(a if self.single else a[0]), self.state
+            lambda a: jnp.asarray(a if self.single or not a.ndim else a[0]), self.state
         )
 
     def rows(self, ids: Any, place: Any) -> Any:
@@ -65,9 +69,23 @@ class Starts:
         def leaf(a):
             if self.single:
                 return place(np.broadcast_to(a[..., None], (*a.shape, len(ids))))
+            if not a.ndim:  # a label that serves all paths
+                return place(np.full(len(ids), a))
             return place(np.moveaxis(a[ids], 0, -1))
 
         return jax.tree.map(leaf, self.state)
+
+    def require(self, process: Any) -> None:
+        """Refuse what is no start of a process: another length, an unknown label.
+
+        Raises:
+            BadInput: what the model refuses of one path, and a label of any path that
+                is none of the model's.
+        """
+        require_state(process, self.one())
+        labels = getattr(process, "labels", None)
+        if labels is not None and hasattr(self.state, "label"):
+            require_label("the label of a start", self.state.label, labels)
 
     def size(self) -> int:
         """Numbers in one state."""

@@ -20,6 +20,7 @@ from flows.finite_sums import QuadraticSum, rows_of
 from flows.objective import Facts, Objective
 from flows.schedules import is_constant, scheduled, value_at
 from flows.types import is_traced
+from sde._checks import require_switching_state
 from sde.index import Index
 from sde.jump_process import JumpProcess
 from sde.laws import Finite
@@ -79,10 +80,21 @@ class Switching(JumpProcess):
     position, so its path can be drawn ahead.
     """
 
+    state_type: ClassVar[Any] = None
+    """The class of its states; None for any with a position and a label."""
+
     if TYPE_CHECKING:  # fields of the concrete classes, which order their own
         objective: Objective
         index: Index
         batches: Any
+
+    def require_inside(self, y: State) -> None:
+        """Refuse what is no state of the process, its label included.
+
+        Raises:
+            BadInput: with the state that is wanted.
+        """
+        require_switching_state(self, y)
 
     @property
     def labels(self) -> int:
@@ -148,6 +160,7 @@ class StochasticGradientProcess(Switching):
             labels, rows that do not exist, a friction that is not positive.
     """
 
+    state_type: ClassVar[Any] = SwitchingState
     equation: ClassVar[str] = r"\alpha\,\dot x = -\nabla f_{I(t)}(x)"
     objective: Objective
     index: Index
@@ -210,6 +223,7 @@ class StochasticGradientMomentumProcess(Switching):
             labels, rows that do not exist, a friction or mass that is not positive.
     """
 
+    state_type: ClassVar[Any] = SwitchingMomentumState
     equation: ClassVar[str] = (
         r"\dot x = v,\quad m(t)\,\dot v = -\nabla f_{I(t)}(x) - \alpha\,v"
     )
