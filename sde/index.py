@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows.door import as_floats, require_whole
+from flows.door import require_whole
 from flows.dynamics import parameter
 from flows.errors import BadInput
 from flows.schedules import (
@@ -22,6 +22,7 @@ from flows.schedules import (
     value_at,
 )
 from sde._checks import is_concrete, require_positive
+from sde.generators import require_generator, spectral_gap, stationary_law
 
 CONVENTIONS = ("never_repeat", "fresh_draw")
 
@@ -83,6 +84,15 @@ class Index(eqx.Module):
             rows.append(self.ring_rate(t, i) * (weights - here))
         return jnp.stack(rows)
 
+    def spectral_gap(self, t: Any = 0.0) -> Float[Array, ""]:
+        """The rate at which correlations of the label die out in the end (1/time).
+
+        min -Re λ over the eigenvalues λ != 0 of Q(t). It is the relaxation rate r where
+        there is one (`UniformIndex`, `WeightedIndex`); where eigenvalues differ, as in
+        a `MarkovIndex`, some functions of the label decay faster. On the CPU.
+        """
+        return spectral_gap(self.generator_matrix(t))
+
 
 class UniformIndex(Index):
     r"""Uniform sampling: at each ring of one clock of rate γ(t) a uniform new label.
@@ -121,6 +131,30 @@ class UniformIndex(Index):
                 'convention is "never_repeat" (uniform over the other labels) or '
                 f'"fresh_draw" (uniform over all); got {self.convention!r}.'
             )
+
+    @classmethod
+    def relaxing(
+        cls, count: int, rate: Any, convention: str = "never_repeat"
+    ) -> UniformIndex:
+        """The index of a given relaxation rate r, whichever the convention.
+
+        Its clock rings at γ = r(N-1)/N for "never_repeat", at γ = r for "fresh_draw".
+
+        Args:
+            count: N >= 2.
+            rate: r > 0 (1/time), a number or a `flows.Schedule`.
+            convention: "never_repeat" or "fresh_draw".
+
+        Raises:
+            BadInput: as for the constructor.
+        """
+        clock = scheduled(rate)
+        unscaled = cls(count, clock, convention)  # refuses what is no index
+        if convention == "fresh_draw":
+            return unscaled
+        share = (count - 1) / count
+        slower = isinstance(clock, Schedule)
+        return cls(count, _Scaled(clock, share) if slower else share * clock)
 
     @property
     def labels(self) -> int:
@@ -262,6 +296,8 @@ class WeightedIndex(Index):
 class MarkovIndex(Index):
     """A chain of any generator matrix, s(t) Q: it leaves i at the rate -s(t) Q_ii.
 
+    It has no one relaxation rate; `spectral_gap` is the slowest.
+
     Attributes:
         matrix: Q, shape [N, N]: rates >= 0 off the diagonal, rows of sum 0, one closed
             class (so that the stationary law is unique), no absorbing label.
@@ -279,7 +315,7 @@ class MarkovIndex(Index):
     def __check_init__(self):
         _require_rate(self.speed)
         if is_concrete(self.matrix):
-            _require_generator(np.asarray(self.matrix))
+            require_generator(np.asarray(self.matrix))
 
     @property
     def labels(self) -> int:
@@ -312,9 +348,23 @@ class MarkovIndex(Index):
 
     def stationary(self) -> Float[Array, " N"]:
         """π with πQ = 0 and Σπ = 1."""
-        q = self.matrix
-        system = q.T.at[-1].set(1.0)
-        return jnp.linalg.solve(system, jnp.zeros(q.shape[0], q.dtype).at[-1].set(1.0))
+        return stationary_law(self.matrix)
+
+
+class _Scaled(Schedule):
+    """A schedule times a positive constant."""
+
+    schedule: Schedule
+    factor: Array = eqx.field(converter=parameter)
+
+    def __call__(self, t: Any) -> Float[Array, ""]:
+        return self.factor * self.schedule(t)
+
+    def integral(self, t0: Any, t1: Any) -> Float[Array, ""]:
+        return self.factor * self.schedule.integral(t0, t1)
+
+    def delay(self, t: Any, amount: Any) -> Float[Array, ""]:
+        return self.schedule.delay(t, amount / self.factor)
 
 
 def _inverted(weights: Any, label: Any, u: Any) -> Any:
@@ -335,23 +385,3 @@ def _require_rate(rate: Any) -> None:
     require_positive("rate", rate)
     if rate.ndim:
         raise BadInput(f"rate is one number or a Schedule; got shape {rate.shape}.")
-
-
-def _require_generator(q: np.ndarray) -> None:
-    q = as_floats("a generator matrix", q)
-    square = q.ndim == 2 and q.shape[0] == q.shape[1] and q.shape[0] >= 2
-    if not square or not np.all(np.isfinite(q)):
-        raise BadInput(f"a generator matrix has shape [N, N], N >= 2; got {q.shape}.")
-    n, eps = q.shape[0], np.finfo(q.dtype).eps
-    apart = q - np.diag(np.diag(q))
-    slack = 8 * n * eps * np.max(np.abs(q))
-    if np.any(apart < 0) or np.any(np.abs(q.sum(axis=1)) > slack):
-        raise BadInput(
-            f"a generator matrix has rates >= 0 off its diagonal and rows of sum 0; "
-            f"got {q}."
-        )
-    if np.any(np.diag(q) == 0):
-        raise BadInput(f"every label is left at a positive rate; got {q}.")
-    reach = np.linalg.matrix_power(np.eye(n) + (apart > 0), n) > 0
-    if not np.any(np.all(reach, axis=0)):
-        raise BadInput(f"the labels of {q} fall into several closed classes.")

@@ -19,20 +19,23 @@ _RATIO = 0.75  # of neighbouring offsets: the maximum of a smooth gap is seen to
 
 
 def largest_gap(first: Any, second: Any, *, points: int = 32) -> Float[Array, " paths"]:
-    """The largest |x_t - x'_t| over time of two processes on shared jump times.
+    """The largest distance |x_t - x'_t| over time of two processes that jump together.
 
-    As `simulate_skeletons` gives them for one key and one index: a process with
-    momentum and its limit, say. In each segment the exact flows are compared at its
-    ends and at offsets that shrink by a ratio of 3/4, so that a layer after a jump is
-    seen whatever its width.
+    Simulate both with one key, one index and one horizon, so that their labels switch
+    at the same times: a process with momentum and its limit of zero mass, say.
+
+    Between two jumps, a time δ apart, the positions are compared at the times 0 and
+    (3/4)^k δ after the first, k = 0, ..., points - 1. Times crowd where the gap changes
+    fastest, after a jump, so that a layer of any width above (3/4)^points δ is seen.
 
     Args:
         first: `Skeletons` whose states have a `position`.
         second: the same number of paths, with jumps at the same times.
-        points: offsets a segment.
+        points: the number of times compared in each segment, beside its start.
 
     Returns:
-        One distance a path; it misses the largest by its last per cents at most.
+        One distance a path, the largest of those compared: a smooth maximum between two
+        such times is higher by a few per cent at most.
 
     Raises:
         BadInput: no skeletons, other jump times, points below 1.

@@ -93,6 +93,50 @@ def test_the_wait_uses_up_the_integrated_rate(found, name):
     assert (np.ptp(bound) == 0) == (name != "Markov")
 
 
+def test_the_spectral_gap_is_the_slowest_of_the_rates(found):
+    """Of a ring, Q's other eigenvalues are complex; of the others all are -r."""
+    for name in ("weighted", "Markov"):
+        index = INDICES[name]
+        values = np.sort(np.linalg.eigvals(found[name]["generator"]).real)
+        gap = float(index.spectral_gap(AT))
+        np.testing.assert_allclose(gap, -values[-2], rtol=1e-12)
+        rate = getattr(index, "relaxation_rate", None)
+        assert (rate is None) == (name == "Markov")
+        if rate is not None:
+            assert gap == pytest.approx(float(rate(AT)), rel=1e-12)
+
+
+@pytest.mark.parametrize("convention", ["never_repeat", "fresh_draw"])
+def test_an_index_is_made_from_its_relaxation_rate(convention):
+    """Q = r(1/N - 1) entry by entry, for both conventions, numbers and schedules."""
+    still = sde.UniformIndex.relaxing(4, 2.5, convention)
+    q = 2.5 * (np.ones((4, 4)) / 4 - np.eye(4))
+    np.testing.assert_allclose(still.generator_matrix(), q, rtol=1e-14)
+    assert float(still.relaxation_rate()) == pytest.approx(2.5, rel=1e-15)
+    index = sde.UniformIndex.relaxing(4, CLOCK, convention)
+    assert float(index.relaxation_rate(AT)) == pytest.approx(SPEED, rel=1e-14)
+    wait = float(index.delay(AT, 0, AMOUNT))
+    assert float(index.expected_rings(AT, AT + wait)) == pytest.approx(AMOUNT, 1e-14)
+    for wrong in ((1, 2.0), (4, -1.0), (4, 2.0, "never")):
+        with pytest.raises(BadInput):
+            sde.UniformIndex.relaxing(*wrong)
+
+
+def test_generators_of_single_precision_and_of_many_labels():
+    """Rows of float32 miss 0 by its own rounding; walks of 200 steps are found."""
+    q = np.random.default_rng(0).exponential(size=(40, 40)).astype(np.float32)
+    np.fill_diagonal(q, 0)
+    np.fill_diagonal(q, -q.sum(axis=1))
+    assert np.max(np.abs(q.astype(float).sum(axis=1))) > 1e-9
+    assert sde.MarkovIndex(q).matrix.dtype == np.float32
+    with pytest.raises(BadInput, match="rows of sum 0"):
+        sde.MarkovIndex(q.astype(float))
+    ring = np.roll(np.eye(200), 1, axis=1) - np.eye(200)
+    assert sde.MarkovIndex(ring).labels == 200
+    with pytest.raises(BadInput, match="closed classes"):
+        sde.MarkovIndex(np.kron(np.eye(2), ring))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31))
 def test_the_stationary_law_of_any_generator(seed):
