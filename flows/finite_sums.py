@@ -16,6 +16,7 @@ from flows.dynamics import parameter
 from flows.errors import BadInput
 from flows.objective import Facts, Objective
 from flows.oscillator import damped_oscillator
+from flows.phi_functions import expm1_over, phi_2
 
 
 def rows_of(objective: Any) -> int:
@@ -160,17 +161,17 @@ class QuadraticSum(Objective):
         z = jnp.exp(-rate * t) * z
         force = self._force(i)
         if force is not None:
-            z = z + force / friction * t * _decay_mean(rate * t)
+            z = z + force / friction * expm1_over(-rate, t)
         return a + self._out(i, z)
 
     def summand_integral(self, i: Any, t: Any, x: Any, friction: Any = 1.0) -> Any:
         """∫₀ᵗ of the position along `summand_flow`."""
         a, z = self.centres[i], self._into(i, x - self.centres[i])
         rate = self.curvature(i) / friction
-        total = t * _decay_mean(rate * t) * z
+        total = expm1_over(-rate, t) * z
         force = self._force(i)
         if force is not None:
-            total = total + force / friction * t * t * _ramp_mean(rate * t)
+            total = total + force / friction * t * t * phi_2(-rate * t)
         return a * t + self._out(i, total)
 
     def summand_damped_flow(
@@ -197,24 +198,6 @@ class QuadraticSum(Objective):
         # xx = xv' + (α/m) xv and m xf' = xv, so the integrals are xv + α xf and m xf
         total = (move.xv + friction * move.xf) * z + mass * move.xf * w
         return self.centres[i] * t + self._out(i, total)
-
-
-def _decay_mean(z: Any) -> Any:
-    """(1 - e^{-z})/z, 1 at z = 0."""
-    small = jnp.abs(z) < 1e-3
-    safe, near = jnp.where(small, 1.0, z), jnp.where(small, z, 0.0)
-    series = 1 - near / 2 * (1 - near / 3 * (1 - near / 4 * (1 - near / 5)))
-    return jnp.where(small, series, -jnp.expm1(-safe) / safe)
-
-
-def _ramp_mean(z: Any) -> Any:
-    """(z - 1 + e^{-z})/z², 1/2 at z = 0."""
-    small = jnp.abs(z) < 0.3
-    safe, near = jnp.where(small, 1.0, z), jnp.where(small, z, 0.0)
-    series = 1.0
-    for k in range(14, 2, -1):
-        series = 1 - near / k * series
-    return jnp.where(small, series / 2, (safe + jnp.expm1(-safe)) / safe**2)
 
 
 def quadratic_sum(

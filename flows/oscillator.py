@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+
+from flows.errors import BadInput
+from flows.phi_functions import expm1_over
+from flows.types import is_traced
 
 
 class Oscillation(NamedTuple):
@@ -41,7 +46,14 @@ def damped_oscillator(curvature: Any, mass: Any, friction: Any, t: Any) -> Oscil
 
     Returns:
         The six entries, of the shape to which the arguments broadcast.
+
+    Raises:
+        BadInput: a mass that is not positive (a traced one is not looked at).
     """
+    if not is_traced(mass) and not np.all(np.asarray(mass) > 0):
+        raise BadInput(
+            f"mass > 0; got {mass}. Without a mass the motion is x' = -κ x/α."
+        )
     curvature, mass, friction, t = jnp.broadcast_arrays(curvature, mass, friction, t)
     g = friction / (2 * mass)
     gap = g * g - curvature / mass  # (q/2m)², 1/time²
@@ -61,7 +73,7 @@ def _real_roots(gap, curvature, mass, g, t):
     root = jnp.sqrt(gap)
     slow = -curvature / mass / (g + root)
     grown = jnp.exp(slow * t)
-    s = grown * t * _expm1_over(-2 * root * t)
+    s = grown * expm1_over(-2 * root, t)
     return slow, grown, jnp.exp(-(g + root) * t), s
 
 
@@ -86,8 +98,8 @@ def _displacement(xx, curvature, mass, friction, t):
     slow, fast = -curvature / mass / (g + root), -(g + root)
     brief = (g * t < 0.1) & (jnp.abs(curvature) * t * t < 0.05 * mass)
     soft = ~brief & (gap > 0) & (jnp.abs(slow) < root)
-    # ∫ s/m from the roots: [t φ(l₁t) - t φ(l₂t)]/(m (l₁ - l₂)), φ(z) = (e^z - 1)/z
-    by_roots = t * (_expm1_over(slow * t) - _expm1_over(fast * t)) / (2 * mass * root)
+    # ∫ s/m from the roots: [(e^{l₁t} - 1)/l₁ - (e^{l₂t} - 1)/l₂]/(m (l₁ - l₂))
+    by_roots = (expm1_over(slow, t) - expm1_over(fast, t)) / (2 * mass * root)
     stiffness = jnp.where(brief | soft, 1.0, curvature)
     by_rest = jnp.where(soft, by_roots, (1 - xx) / stiffness)
     return jnp.where(brief, _taylor(curvature, mass, friction, t, brief), by_rest)
@@ -103,14 +115,3 @@ def _taylor(curvature, mass, friction, t, brief, terms: int = 14):
         a, b = b, -pull / (mass * k * (k + 1))
         total = total + b
     return total
-
-
-def _expm1_over(z):
-    """(e^z - 1)/z, 1 at z = 0, with derivatives of any order there."""
-    small = jnp.abs(z) < 1e-2
-    near = jnp.where(small, z, 0.0)
-    safe = jnp.where(small, 1.0, z)
-    series = jnp.ones_like(near)
-    for k in range(6, 1, -1):
-        series = 1 + near / k * series
-    return jnp.where(small, series, jnp.expm1(safe) / safe)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from flows.door import require_number
 from flows.dynamics import parameter
 from flows.errors import BadInput
+from flows.phi_functions import expm1_over, log1p_over
 
 _HALVINGS = 60
 
@@ -91,14 +92,14 @@ class PowerSchedule(Schedule):
         """γ(t0) (τ + t0) [(1 + s)^q - 1]/q, with s = (t1-t0)/(τ + t0), q = p + 1."""
         span = self.scale + t0
         log = jnp.log1p((t1 - t0) / span)
-        return self(t0) * span * _expm1_over(self.power + 1, log)
+        return self(t0) * span * expm1_over(self.power + 1, log)
 
     def delay(self, t: Any, amount: Any) -> Float[Array, ""]:
         """The inverse of the integral, infinite beyond its supremum where p < -1."""
         span, q = self.scale + t, self.power + 1
         share = amount / (self(t) * span)
         ahead = q * share > -1
-        log = _log1p_over(q, jnp.where(ahead, share, 0.0))
+        log = log1p_over(q, jnp.where(ahead, share, 0.0))
         return jnp.where(ahead, span * jnp.expm1(log), jnp.inf)
 
 
@@ -126,13 +127,13 @@ class ExponentialSchedule(Schedule):
 
     def integral(self, t0: Any, t1: Any) -> Float[Array, ""]:
         """γ(t0) (e^{g(t1-t0)} - 1)/g."""
-        return self(t0) * _expm1_over(self.growth, t1 - t0)
+        return self(t0) * expm1_over(self.growth, t1 - t0)
 
     def delay(self, t: Any, amount: Any) -> Float[Array, ""]:
         """log(1 + g amount/γ(t))/g, infinite beyond the supremum where g < 0."""
         share = amount / self(t)
         ahead = self.growth * share > -1
-        found = _log1p_over(self.growth, jnp.where(ahead, share, 0.0))
+        found = log1p_over(self.growth, jnp.where(ahead, share, 0.0))
         return jnp.where(ahead, found, jnp.inf)
 
 
@@ -208,24 +209,3 @@ def delay_after(value: Any, t: Any, amount: Any) -> Any:
 def is_constant(value: Any) -> bool:
     """Whether it is a number, not a schedule."""
     return not isinstance(value, Schedule)
-
-
-_SERIES = 1e-5  # below it three terms are exact in float64, derivatives in q included
-
-
-def _expm1_over(q: Any, x: Any) -> Any:
-    """(e^{qx} - 1)/q, x at q = 0."""
-    z = q * x
-    small = jnp.abs(z) < _SERIES
-    near, safe = jnp.where(small, z, 0.0), jnp.where(small, 1.0, q)
-    series = x * (1 + near / 2 * (1 + near / 3))
-    return jnp.where(small, series, jnp.expm1(jnp.where(small, 0.0, z)) / safe)
-
-
-def _log1p_over(q: Any, x: Any) -> Any:
-    """log(1 + qx)/q, x at q = 0."""
-    z = q * x
-    small = jnp.abs(z) < _SERIES
-    near, safe = jnp.where(small, z, 0.0), jnp.where(small, 1.0, q)
-    series = x * (1 - near / 2 * (1 - 2 * near / 3))
-    return jnp.where(small, series, jnp.log1p(jnp.where(small, 0.0, z)) / safe)

@@ -14,6 +14,7 @@ from flows.data import Data
 from flows.dynamics import parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Fact, Facts, Objective, stated
+from flows.phi_functions import expm1_over
 from flows.problems.closed_form import SolvedObjective, require_position, require_time
 from flows.types import Scalar
 
@@ -52,15 +53,11 @@ class LeastSquares(SolvedObjective):
         require_position(self, x0)
         features, targets = self.data.get()
         u, s, vt = jnp.linalg.svd(features, full_matrices=False)
-        # In the right singular basis: s z' = ..., and 1 - e^{-at} over a at a = 0 is t.
+        # z' = force - rate z in the right singular basis, from z = 0
         rate = s**2 / features.shape[0]
         force = s * (u.T @ targets) / features.shape[0] - rate * (vt @ x0)
         time = jnp.asarray(t, x0.dtype)
-        z = rate * time
-        small = z < 1e-8
-        safe = jnp.where(small, 1.0, z)
-        shape = jnp.where(small, 1 - z / 2, -jnp.expm1(-safe) / safe)
-        return x0 + vt.T @ (time * shape * force)
+        return x0 + vt.T @ (expm1_over(-rate, time) * force)
 
 
 def least_squares(features: Any, targets: Any) -> LeastSquares:
