@@ -21,8 +21,7 @@ from sde.moments import Moment
 from sde.noise import as_key
 from sde.switching import StochasticGradientProcess, SwitchingState
 
-_DEPTH = 34.0  # e^{-34}: where the tails of an integral are cut off
-_NUDGE = 1e-100  # a centre is looked at from this distance, in units of the interval
+_DEPTH = 34.0  # e^{-34}: what is neglected, relative, at the ends of an integral
 _BLOCK = 512
 
 
@@ -42,7 +41,7 @@ class DirichletMixture:
                                 · Π_k (1 + u² b_k²)^{-c_k/2} du/u,  b_k = a_k - x.
 
     In log u the integrand is analytic in a strip, so that the trapezoidal rule
-    converges exponentially.
+    converges exponentially; the terms of its tail form a geometric series.
 
     References: Sethuraman, "A constructive definition of Dirichlet priors", Statistica
     Sinica 4, 1994 (the stick); Gil-Pelaez, "Note on the inversion theorem", Biometrika
@@ -53,19 +52,29 @@ class DirichletMixture:
         concentrations: c_i > 0, shape [N]. Both may hold expressions.
 
     Raises:
-        BadInput: shapes that do not fit, concentrations that are not positive.
+        BadInput: no numbers, shapes that do not fit, centres that are not finite,
+            concentrations that are not positive.
     """
 
     def __init__(self, centres: Any, concentrations: Any) -> None:
-        a, c = np.asarray(centres), np.asarray(concentrations)
+        a = _numbers("centres", centres)
+        c = _numbers("concentrations", concentrations)
         if a.ndim != 2 or len(a) < 2 or c.shape != a.shape[:1]:
             raise BadInput(
                 "centres have shape [N, n], N >= 2, and concentrations [N]; got "
                 f"{a.shape} and {c.shape}."
             )
+        if is_concrete(a) and not np.all(np.isfinite(a)):
+            raise BadInput(f"centres are finite; got {a}.")
         if is_concrete(c) and not np.all((c > 0) & np.isfinite(c)):
             raise BadInput(f"concentrations are positive and finite; got {c}.")
         self.centres, self.concentrations = a, c
+
+    def __repr__(self) -> str:
+        n, dimension = self.centres.shape
+        total = self.total
+        value = f"{total:.6g}" if is_concrete(self.concentrations) else str(total)
+        return f"DirichletMixture({n} centres in dimension {dimension}, θ = {value})"
 
     @property
     def total(self) -> Any:
@@ -91,8 +100,13 @@ class DirichletMixture:
             )
         return DirichletMixture((self.centres @ u)[:, None], self.concentrations)
 
-    def given(self, label: int) -> DirichletMixture:
-        """The law of X while the label is `label`: its concentration is larger by 1."""
+    def given(self, label: Any) -> DirichletMixture:
+        """The law of X while the label is `label`: its concentration is larger by 1.
+
+        Raises:
+            BadInput: no label in {0, ..., N-1}.
+        """
+        require_whole("label", label, 0, len(self.centres) - 1)
         here = np.arange(len(self.centres)) == label
         return DirichletMixture(self.centres, self.concentrations + here)
 
@@ -100,7 +114,19 @@ class DirichletMixture:
         """E[X^α], or E[X^α 1{I = i}] = E[X^α w_i]: exact where the numbers are.
 
         A `MomentFunction`, as `is_stationary` takes it.
+
+        Raises:
+            BadInput: another number of exponents than coordinates, no label in
+                {0, ..., N-1}.
         """
+        n, dimension = self.centres.shape
+        if len(moment.exponents) != dimension:
+            raise BadInput(
+                f"a moment of {dimension} coordinates has as many exponents; got "
+                f"{moment.exponents}."
+            )
+        if moment.label is not None:
+            require_whole("a moment's label", moment.label, 0, n - 1)
         polynomial = {(0,) * len(self.centres): 1}
         for j, power in enumerate(moment.exponents):
             for _ in range(power):
@@ -145,43 +171,48 @@ class DirichletMixture:
         return SwitchingState(w @ jnp.asarray(self.centres, dtype=float), labels)
 
     def cdf(self, x: Any) -> Any:
-        """P(X <= x) in one dimension, to 1e-12; the shape of x."""
-        return self._integrated(x, _cdf_integrand, 0.5, (0.0, 1.0))
+        """P(X <= x) in one dimension, to 1e-12; the shape of x (NaN at NaN)."""
+        a, c = self._line()
+        x = as_floats("x", x)
+        flat = x.ravel()
+        out = np.where(np.isnan(flat), np.nan, (flat >= a[-1]).astype(float))
+        inside = np.flatnonzero((flat > a[0]) & (flat < a[-1]))
+        found = _integrated(_cdf_integrand, a, c, flat[inside])
+        out[inside] = np.clip(0.5 + found, 0.0, 1.0)
+        return out.reshape(x.shape)
 
     def density(self, x: Any) -> Any:
         """The density of X in one dimension, the shape of x; 0 outside the centres.
 
-        It is infinite at a centre a_i where θ - c_i <= 1 (a huge number stands there).
+        With c_i the sum of the concentrations that sit at a centre a_i, it is infinite
+        at an inner centre where θ - c_i <= 1, and at one of the two outermost where
+        θ - c_i < 1. At an outermost centre with θ - c_i = 1 it has the limit
+        c_i Π_k |a_k - a_i|^{-c_k} over the others. NaN at NaN.
         """
-        return self._integrated(x, _density_integrand, 0.0, (0.0, 0.0))
-
-    def _integrated(self, x: Any, integrand: Any, offset: float, outside: Any) -> Any:
-        a = self._line()
-        c = np.asarray(self.concentrations, float)
+        a, c = self._line()
         x = as_floats("x", x)
-        low, high, flat = a.min(), a.max(), x.ravel()
-        out = np.where(flat <= low, outside[0], outside[1])
-        inside = np.flatnonzero((flat > low) & (flat < high))
-        for block in np.split(inside, range(_BLOCK, inside.size, _BLOCK)):
-            if block.size:
-                b = (a[:, None] - flat[block]) / (high - low)
-                b = np.where(b == 0, _NUDGE, b)
-                s, h = _nodes(b, c)
-                total = np.sum(integrand(s, b[..., None], c), axis=-1) * h
-                scale = 1.0 if offset else high - low
-                out[block] = offset + total / (np.pi * scale)
-        return np.clip(out, 0.0, 1.0 if offset else np.inf).reshape(x.shape)
+        flat = x.ravel()
+        out = np.where(np.isnan(flat), np.nan, 0.0)
+        infinite = np.isin(flat, a[c.sum() - c <= 1 + _rounding(c)])
+        inside = np.flatnonzero((flat > a[0]) & (flat < a[-1]) & ~infinite)
+        found = _integrated(_density_integrand, a, c, flat[inside])
+        out[inside] = np.clip(found / (a[-1] - a[0]), 0.0, np.inf)
+        out[infinite] = np.inf
+        for i in (0, -1):
+            out[flat == a[i]] = _density_at_end(a, c, i)
+        return out.reshape(x.shape)
 
-    def _line(self) -> np.ndarray:
+    def _line(self) -> tuple[np.ndarray, np.ndarray]:
+        """Different centres in one dimension, increasing, and what sits at each."""
         if self.centres.shape[1] != 1:
             raise BadInput(
                 "a density is given in one dimension: take `along(direction)` of a law "
                 f"in {self.centres.shape[1]}."
             )
-        a = np.asarray(self.centres[:, 0], float)
-        if np.ptp(a) == 0:
+        a, owner = np.unique(np.asarray(self.centres[:, 0], float), return_inverse=True)
+        if a.size == 1:
             raise BadInput("the centres coincide: the law is a point mass.")
-        return a
+        return a, np.bincount(owner, np.asarray(self.concentrations, float))
 
 
 def switching_law(process: Any) -> DirichletMixture:
@@ -222,6 +253,17 @@ def switching_law(process: Any) -> DirichletMixture:
     return DirichletMixture(centres, concentrations)
 
 
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """An array of real numbers, or of expressions."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise BadInput(f"{name} are an array of numbers: {error}") from None
+    if array.dtype.kind not in "iufO":
+        raise BadInput(f"{name} are real numbers; got {value!r:.60}.")
+    return array
+
+
 def _plain(value: Any) -> Any:
     """A number or an expression, out of an array without axes."""
     return np.asarray(value)[()]
@@ -256,14 +298,47 @@ def _times(polynomial: dict[tuple[int, ...], Any], form: Any) -> Any:
     return out
 
 
-def _nodes(b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, float]:
-    """Nodes in s = log u and their distance; b, in units of the interval, [N, m]."""
-    total = c.sum()
-    # near a centre its own factor decays last: there 1/|b| is where the tail begins
-    end = -math.log(np.min(np.abs(b))) + _DEPTH / (total - c.max())
-    start = -_DEPTH - math.log(1 + total)
-    step = min(0.2, 0.6 / math.sqrt(total))
-    return np.arange(start, end + step, step), step
+def _density_at_end(a: np.ndarray, c: np.ndarray, i: int) -> float:
+    """The density's limit at an outermost centre, C |x - a_i|^{d - 1}, d = θ - c_i."""
+    others = np.delete(np.arange(a.size), i)
+    d = np.sum(c[others])
+    if abs(d - 1) > _rounding(c):
+        return np.inf if d < 1 else 0.0
+    distances = np.abs(a[others] - a[i])
+    return float(c[i] * np.exp(-np.sum(c[others] * np.log(distances))))
+
+
+def _rounding(c: np.ndarray) -> float:
+    """By how much a sum of concentrations near 1 may miss it."""
+    return float(c.size * np.finfo(float).eps)
+
+
+def _integrated(integrand: Any, a: np.ndarray, c: np.ndarray, x: np.ndarray) -> Any:
+    """(1/π) ∫ of the integrand over log u at each x; lengths in units of a's span."""
+    out = np.empty(x.size)
+    for block in np.split(np.arange(x.size), range(_BLOCK, x.size, _BLOCK)):
+        if block.size:
+            b = (a[:, None] - x[block]) / (a[-1] - a[0])
+            out[block] = _sums(integrand, b, c) / np.pi
+    return out
+
+
+def _sums(integrand: Any, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Trapezoidal sums over s = log u on the whole line; b has shape [N, m].
+
+    Beyond 1/min|b| the integrand is a multiple of e^{-qs}, to e^{-s} relative: its last
+    term stands for a geometric series. Where b_i = 0, factor i does not decay.
+    """
+    there = b == 0
+    total = c.sum() - c @ there
+    exponent = total - (integrand is _density_integrand) * np.any(there, axis=0)
+    start = -_DEPTH - math.log(1 + c.sum())
+    end = _DEPTH - math.log(np.min(np.abs(b[~there])))
+    h = min(0.2, 0.6 / math.sqrt(c.sum()))
+    with np.errstate(divide="ignore"):  # log 0 at a centre
+        terms = integrand(np.arange(start, end + h, h), b[..., None], c)
+    rest = terms[:, -1] / -np.expm1(-exponent * h)
+    return h * (np.sum(terms[:, :-1], axis=-1) + rest)
 
 
 def _parts(s: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[Any, Any, Any]:

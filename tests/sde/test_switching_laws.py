@@ -35,6 +35,50 @@ def test_a_coordinate_of_dirichlet_weights_is_beta(a, b, c):
     np.testing.assert_array_equal(law.density([-0.1, 1.2]), 0.0)
 
 
+@pytest.mark.parametrize("pair", [(0.999, 1e-3), (1e-3, 1e-3), (300.0, 20.0)])
+def test_skewed_and_large_concentrations_take_no_longer(pair):
+    """The tail of the integral decays as u^{-θ}: 300 points, small θ - c_1."""
+    law, exact = DirichletMixture([[0.0], [1.0]], pair), beta(*pair[::-1])
+    x = np.linspace(0, 1, 302)[1:-1]
+    np.testing.assert_allclose(law.cdf(x), exact.cdf(x), rtol=0, atol=1e-12)
+    scale = 1e-10 * np.max(exact.pdf(x))
+    np.testing.assert_allclose(law.density(x), exact.pdf(x), rtol=1e-9, atol=scale)
+
+
+@pytest.mark.parametrize("middle", [0.01, 5.0])
+def test_at_an_inner_centre(middle):
+    """P(2 G_3 <= G_1) whatever sits at 0; X = SY with S, Y independent at 0 gives f."""
+    p, q = 1.3, 0.6
+    law = DirichletMixture([[-1.0], [0.0], [2.0]], [p, middle, q])
+    assert law.cdf(0.0) == pytest.approx(beta(q, p).cdf(1 / 3), abs=1e-13)
+    share = (p + q + middle - 1) / (p + q - 1)  # E 1/S
+    exact = share * beta(q, p).pdf(1 / 3) / 3
+    assert law.density(0.0) == pytest.approx(exact, rel=1e-11)
+    fewer = DirichletMixture([[-1.0], [0.0], [2.0]], [0.4, middle, 0.6])
+    assert fewer.density(0.0) == np.inf
+
+
+def test_at_the_outermost_centres():
+    """Infinite, the limit or 0, as d = θ - c_i is below, at or above 1."""
+    flat = DirichletMixture([[-1.0], [1.0], [1.0]], [1.0, 0.3, 0.7])
+    np.testing.assert_allclose(flat.density([-1.0, 0.2, 1.0]), 0.5, rtol=1e-11)
+    three = DirichletMixture([[0.0], [1.0], [4.0]], [2.0, 0.5, 0.5])
+    assert three.density(0.0) == pytest.approx(1.0, rel=1e-14)
+    assert three.density(1e-9) == pytest.approx(1.0, rel=1e-7)
+    ends = DirichletMixture([[0.0], [1.0]], [0.8, 1.2]).density([0.0, 1.0])
+    np.testing.assert_array_equal(ends, [0.0, np.inf])
+    assert np.isnan(flat.cdf(np.nan))
+    assert np.isnan(flat.density([np.nan, 0.2])[0])
+
+
+def test_a_law_in_one_line():
+    law = DirichletMixture(TRIANGLE, [1.0, 0.5, 1.0])
+    assert repr(law) == "DirichletMixture(3 centres in dimension 2, θ = 2.5)"
+    r = sympy.Symbol("r")
+    two = DirichletMixture([[1.0], [-1.0]], np.array([r, r]))
+    assert repr(two) == "DirichletMixture(2 centres in dimension 1, θ = 2*r)"
+
+
 def test_three_centres_density_moments_and_quadrature_agree():
     law = DirichletMixture([[-1.0], [0.4], [2.0]], [1.7, 0.6, 2.2])
     for k in range(4):
@@ -152,6 +196,13 @@ def test_laws_that_are_not_known_are_refused():
         lambda: law.cdf(0.5),
         lambda: law.along([1.0]),
         lambda: law.sample(0, 0),
+        lambda: DirichletMixture([[1.0], [np.nan]], [1.0, 1.0]),
+        lambda: DirichletMixture(centres, ["a", "b"]),
+        lambda: DirichletMixture([[1.0], [1.0, 2.0]], [1.0, 1.0]),
+        lambda: law.given(3),
+        lambda: law.given(0.5),
+        lambda: law.moment(Moment((1, 0), 9)),
+        lambda: law.moment(Moment((1,))),
     ):
         with pytest.raises(BadInput):
             bad()
