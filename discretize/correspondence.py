@@ -22,6 +22,7 @@ RETENTION = ("momentum", "b1", "b2", "decay")
 
 RANGES: dict[str, Callable[[float], bool]] = {
     "in [0, 1)": lambda value: 0 <= value < 1,
+    "in (0, 1)": lambda value: 0 < value < 1,
     ">= 0": lambda value: 0 <= value < np.inf,
     "> 0": lambda value: 0 < value < np.inf,
     "> 0, or infinite for none": lambda value: value > 0,

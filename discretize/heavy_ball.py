@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -44,6 +45,18 @@ class DampedStep(NamedTuple):
     friction: Any
 
 
+class HeavyBallState(NamedTuple):
+    """State of the optimiser of `HeavyBallSchedules`.
+
+    Attributes:
+        count: steps done.
+        leaves: the state of `optax.sgd` for each array of the parameters.
+    """
+
+    count: Any
+    leaves: tuple[Any, ...]
+
+
 class HeavyBallSchedules(NamedTuple):
     """Learning rate and momentum as optax schedules: functions of the step's number.
 
@@ -56,8 +69,30 @@ class HeavyBallSchedules(NamedTuple):
     momentum: Any
 
     def optimizer(self) -> optax.GradientTransformation:
-        """`optax.sgd` with both of them injected."""
-        return optax.inject_hyperparams(optax.sgd)(*self)
+        """`optax.sgd` with both of them, each array stepped in its own precision."""
+
+        def init(params: Any) -> HeavyBallState:
+            sgd = optax.sgd(0.0, momentum=0.0)  # what is kept depends on shapes alone
+            leaves = tuple(sgd.init(leaf) for leaf in jax.tree.leaves(params))
+            return HeavyBallState(jnp.zeros((), jnp.int32), leaves)
+
+        def update(
+            updates: Any, state: HeavyBallState, params: Any = None
+        ) -> tuple[Any, HeavyBallState]:
+            del params
+            eta, beta = (schedule(state.count) for schedule in self)
+            slopes, tree = jax.tree.flatten(updates)
+            moved, kept = [], []
+            for slope, before in zip(slopes, state.leaves, strict=True):
+                # a float64 rate would turn a float32 trace into a float64 one
+                weights = (jnp.asarray(a).astype(slope.dtype) for a in (eta, beta))
+                step, after = optax.sgd(*weights).update(slope, before)
+                moved.append(step)
+                kept.append(after)
+            count = optax.safe_increment(state.count)
+            return jax.tree.unflatten(tree, moved), HeavyBallState(count, tuple(kept))
+
+        return optax.GradientTransformation(init, update)
 
 
 def retention_and_gain(friction_rule: str, h: Any, mass: Any, friction: Any) -> Any:
@@ -149,18 +184,23 @@ def momentum_schedules(
 ) -> HeavyBallSchedules:
     r"""Schedules, for optax, of the heavy ball whose mass changes: "losing momentum".
 
-    Step k has (β_k, c_k) of the mass m_k and η_k = h c_k. As m_k -> 0, β_k falls to 0
-    while the learning rate *rises* to h/α, that of plain gradient descent. The trace
-    of optax holds -v h/η, no displacement, so what it needs as its momentum is
+    Step k has (β_k, c_k) of the mass m_k and η_k = h c_k. With implicit or exponential
+    friction β_k falls to 0 as m_k -> 0 while the learning rate *rises* to h/α, that of
+    plain gradient descent. The trace of optax holds -v h/η, no displacement, so what it
+    needs as its momentum is
 
         β_k η_{k-1}/η_k    (k >= 1),
 
     not β_k. The result is `MomentumEuler(scheme)` on `flows.DampedFlow` with the mass
     m(t_k), t_k = kh, from rest.
 
+    Explicit friction has no such limit: β_k = 1 - αh/m_k is -1 at m_k = αh/2, and
+    below that velocities grow without bound, whatever the loss.
+
     Args:
         masses: m_k, positive, shape [steps] (the last one stays), or a
-            `flows.Schedule` m(t) of the time.
+            `flows.Schedule` m(t) of the time. With explicit friction m_k > αh/2; of a
+            `Schedule` that is not checked.
         h: time of a step.
         friction: α > 0.
         scheme: as in `to_heavy_ball`.
@@ -169,19 +209,16 @@ def momentum_schedules(
         The two schedules; `.optimizer()` is `optax.sgd` with them.
 
     Raises:
-        BadInput: masses that are not positive, numbers out of range.
+        BadInput: masses that are not positive, numbers out of range; with explicit
+            friction a mass at or below αh/2.
     """
     require_friction(scheme)
     require_number("h", h, positive=True)
     require_number("friction", friction, positive=True)
     if not isinstance(masses, Schedule):
-        masses = as_floats("masses", masses)
-        if masses.ndim != 1 or masses.size == 0 or not np.all(masses > 0):
-            raise BadInput(
-                "masses are positive numbers, shape [steps], or a flows.Schedule; got "
-                f"{masses}."
-            )
-        masses = jnp.asarray(masses, float)
+        masses = _listed(masses)
+        if scheme == "explicit" and not is_traced((masses, h, friction)):
+            _require_damped(masses, friction * h / 2)
 
     def weights(k: Any) -> Any:
         if isinstance(masses, Schedule):
@@ -199,6 +236,27 @@ def momentum_schedules(
         return beta * before / gain
 
     return HeavyBallSchedules(learning_rate, momentum)
+
+
+def _listed(masses: Any) -> Any:
+    """Masses of steps as an array; their values are not looked at under a trace."""
+    traced = is_traced(masses)
+    found: Any = jnp.asarray(masses) if traced else as_floats("masses", masses)
+    if found.ndim != 1 or found.size == 0 or not (traced or np.all(found > 0)):
+        raise BadInput(
+            "masses are positive numbers, shape [steps], or a flows.Schedule; got "
+            f"{found}."
+        )
+    return jnp.asarray(found, float)
+
+
+def _require_damped(masses: Any, least: Any) -> None:
+    if not np.all(np.asarray(masses) > least):
+        raise BadInput(
+            f"explicit friction multiplies velocities by 1 - αh/m, which is above -1 "
+            f"for masses > αh/2 = {float(least):.4g}; got {float(np.min(masses)):.4g}. "
+            "Implicit and exponential friction allow a mass that falls to 0."
+        )
 
 
 def matching_index(

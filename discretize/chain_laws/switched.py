@@ -20,6 +20,7 @@ from sde.switching import StochasticGradientMomentumProcess
 
 _PROBES = 3
 _TOLERANCE = 1e-10
+_LATER = (1.0, 2**0.5)  # times at which a step is compared with that at time 0
 
 
 class SwitchedLaw(NamedTuple):
@@ -61,8 +62,8 @@ def switched_law(scheme: GridSwitch, process: Switching, h: Any) -> SwitchedLaw:
         The `SwitchedLaw`.
 
     Raises:
-        BadInput: a step that is not affine, or depends on time; second moments that
-            grow without bound (spectral radius 1 or more).
+        BadInput: a step that is not affine; a step or an index's rate that depends on
+            time; second moments that grow without bound (spectral radius 1 or more).
         PrecisionError: jax computes in float32.
     """
     require_float64("the law of a switched chain")
@@ -99,7 +100,7 @@ def _affine_steps(scheme: GridSwitch, process: Any, h: Any) -> tuple[Any, Any]:
     n = 2 * size if isinstance(process, StochasticGradientMomentumProcess) else size
     probes = np.random.default_rng(0).uniform(-2, 2, (_PROBES, n))
     inputs = np.concatenate([np.zeros((1, n)), np.eye(n), probes, probes])
-    times = np.repeat([0.0, 1.0], [n + 1 + _PROBES, _PROBES])
+    times = np.repeat([0.0, _LATER[0]], [n + 1 + _PROBES, _PROBES])
     images = np.asarray(
         _images(scheme, process, h, jnp.asarray(inputs), jnp.asarray(times))
     )
@@ -135,17 +136,22 @@ def _images(scheme, process, h, inputs, times):
 
 
 @eqx.filter_jit
-def _chain(scheme, process, h):
-    index = process.index
+def _chain(scheme, process, h, times):
+    index, labels = process.index, jnp.arange(process.labels)
     if scheme.labels == "fresh":
-        rows = jnp.broadcast_to(index.stationary(), (index.labels, index.labels))
-    else:
-        t = jnp.zeros(())
-        rows = jax.vmap(lambda i: index.transition(t, h, i))(jnp.arange(index.labels))
-    return rows, index.stationary()
+        shape = (times.size, index.labels, index.labels)
+        return jnp.broadcast_to(index.stationary(), shape), index.stationary()
+    each = jax.vmap(index.transition, (None, None, 0))
+    return jax.vmap(each, (0, None, None))(times, h, labels), index.stationary()
 
 
 def _label_chain(scheme: GridSwitch, process: Any, h: Any) -> tuple[Any, Any]:
     """P of the labels a step, shape [N, N], and π."""
-    rows, weights = _chain(scheme, process, h)
-    return np.asarray(rows), np.asarray(weights)
+    times = jnp.asarray((0.0, *_LATER))
+    rows, weights = (np.asarray(a) for a in _chain(scheme, process, h, times))
+    if not np.all(np.abs(rows - rows[0]) <= _TOLERANCE):
+        raise BadInput(
+            "the chances of the next label depend on time (an index whose rate is a "
+            "Schedule): there is no stationary law. Fresh labels have one."
+        )
+    return rows[0], weights

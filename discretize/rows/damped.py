@@ -45,7 +45,7 @@ def _row(rule: str) -> Correspondence:
         relation=Exact(),
         flow_order=Order(1.0, "sup"),
         defaults={"friction": 1.0},
-        ranges={"friction": "> 0"},
+        ranges={"friction": "> 0", "momentum": "in (0, 1)"},
         conventions=(
             "time of a step: h = αη/(1-β), the friction α chosen",
             f"mass: m = {_MASSES[rule]} (0 < β < 1)",

@@ -48,9 +48,21 @@ def variance(scheme, process, h):
     ("index", "power"),
     [
         (INDEX, 0.0),
-        (sde.UniformIndex(5, PowerSchedule(1.0, 2.0, 1.5), "fresh_draw"), 1.5),
-        (sde.WeightedIndex([0.2, 0.5, 0.3], PowerSchedule(1.0, 2.0, 1.5)), 1.5),
-        (sde.MarkovIndex(GENERATOR, PowerSchedule(1.0, 2.0, -0.5)), -0.5),
+        pytest.param(
+            sde.UniformIndex(5, PowerSchedule(1.0, 2.0, 1.5), "fresh_draw"),
+            1.5,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            sde.WeightedIndex([0.2, 0.5, 0.3], PowerSchedule(1.0, 2.0, 1.5)),
+            1.5,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            sde.MarkovIndex(GENERATOR, PowerSchedule(1.0, 2.0, -0.5)),
+            -0.5,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["never repeat", "fresh draw", "weighted", "generator"],
 )
@@ -78,6 +90,7 @@ def optax_path(optimizer, labels, start):
     return np.array(path)
 
 
+@pytest.mark.slow
 def test_fresh_labels_are_the_minibatches_of_optax():
     """SGD, and SGD with momentum, on the rows that the scheme drew."""
     h, steps, start = 0.1, 12, jnp.array([0.4])
@@ -126,6 +139,7 @@ def test_the_exact_flow_on_a_grid():
     np.testing.assert_allclose(found, tanh, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_the_moments_of_the_law():
     """4096 paths at 6.1 standard errors (false alarm 2e-9) see 19 % of a variance.
 
@@ -177,6 +191,23 @@ def test_different_curvatures_move_the_mean_and_may_have_no_moments():
         switched_law(GridSwitch(), process, 0.1)
 
 
+def test_a_clock_that_changes_has_no_stationary_law_but_fresh_labels_do():
+    """The law at time 0 is not that of later times; fresh labels see no clock."""
+    faster = PowerSchedule(2.0, 1.0, 1.0)
+    kept = (
+        sde.UniformIndex(4, faster),
+        sde.WeightedIndex([0.1, 0.2, 0.3, 0.4], faster),
+    )
+    for index in kept:
+        process = sde.StochasticGradientProcess(LOSSES, index, ALPHA)
+        with pytest.raises(BadInput, match="no stationary law"):
+            switched_law(GridSwitch(), process, 0.1)
+    process = sde.StochasticGradientProcess(LOSSES, kept[0], ALPHA)
+    found = variance(GridSwitch(labels="fresh"), process, 0.1)
+    expected = SPREAD * np.tanh(KAPPA / ALPHA * 0.05)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_doors():
     y = sde.SwitchingState(jnp.zeros(1), jnp.asarray(0))
     steep = sde.StochasticGradientMomentumProcess(
@@ -205,6 +236,7 @@ def test_doors():
             call()
 
 
+@pytest.mark.slow
 def test_symmetric_splittings_are_of_order_2_where_the_mass_changes():
     """AOBOA sees m(t) at the step's middle, BAOAB at its ends; Euler's kin is first."""
     flow = DampedFlow(wavy(), PowerSchedule(0.9, 2.0, -1.0), 0.7)

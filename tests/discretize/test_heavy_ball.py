@@ -19,6 +19,7 @@ from discretize import (
     to_heavy_ball,
 )
 from discretize.heavy_ball import FRICTIONS
+from discretize.rows.damped import DAMPED_ROWS
 from flows import AcceleratedState, BadInput, DampedFlow, PowerSchedule, iterate
 from flows.problems import wavy
 
@@ -65,6 +66,7 @@ def gap(a, b):
     return np.max(np.abs(a - b)) / np.max(np.abs(b))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", FRICTIONS)
 def test_from_rest_the_scheme_is_optax_sgd_with_momentum(rule):
     eta, beta = to_heavy_ball(0.2, 0.9, 0.7, rule)
@@ -73,6 +75,7 @@ def test_from_rest_the_scheme_is_optax_sgd_with_momentum(rule):
     assert gap(found, heavy_ball(eta, beta * 1.001)) > 1e-5
 
 
+@pytest.mark.slow
 def test_minibatches_do_not_change_it():
     """Each step with its own loss: the velocity recursion against optax's trace."""
     eta, beta = to_heavy_ball(0.2, 0.9, 0.7)
@@ -112,6 +115,7 @@ def test_the_map_has_an_inverse(rule, eta, beta, alpha):
     np.testing.assert_allclose(back.momentum, beta, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_explicit_friction_is_semi_implicit_euler():
     flow = DampedFlow(wavy(), 0.9, 0.7)
     y = AcceleratedState(START, jnp.array([0.3, 0.2]))
@@ -133,6 +137,7 @@ def test_schedules_of_a_decreasing_mass(losing):
     assert gap(losing, loop(schedules.optimizer())) < 1e-13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", FRICTIONS)
 def test_listed_masses_give_the_same_schedules(rule):
     values = np.asarray(jax.vmap(MASS)(0.05 * jnp.arange(STEPS)))
@@ -154,6 +159,52 @@ def test_beta_itself_is_the_wrong_schedule(losing):
 
     wrong = momentum_schedules(MASS, 0.05, 0.7)._replace(momentum=beta)
     assert gap(losing, loop(wrong.optimizer())) > 0.01
+
+
+def test_each_array_is_stepped_in_its_own_precision():
+    """A tree of float32 and float64 in one scan, against the recursion in NumPy."""
+    masses = np.array([0.9, 0.5, 0.2, 0.1])
+    optimizer = momentum_schedules(masses, 0.1, 0.7).optimizer()
+    start = {"w": jnp.array([1.1, -0.7], jnp.float32), "b": jnp.array(0.4)}
+
+    def one(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(params, state, params)  # f = |x|²/2
+        return (optax.apply_updates(params, updates), state), None
+
+    (end, _), _ = jax.lax.scan(one, (start, optimizer.init(start)), None, 6)
+    assert end["w"].dtype == np.float32 and end["b"].dtype == np.float64
+    for name, tolerance in (("w", 6 * np.finfo(np.float32).eps), ("b", 1e-15)):
+        x, v = np.asarray(start[name], float), 0.0
+        for k in range(6):
+            mass = masses[min(k, 3)]
+            v = (mass * v - 0.1 * x) / (mass + 0.07)
+            x = x + 0.1 * v
+        np.testing.assert_allclose(end[name], x, rtol=0, atol=tolerance)
+
+
+def test_masses_may_be_traced():
+    def rates(masses):
+        return jax.vmap(momentum_schedules(masses, 0.1, 0.7).learning_rate)(steps)
+
+    masses, steps = jnp.array([0.9, 0.5, 0.2]), jnp.arange(5)
+    expected = 0.01 / (np.array([0.9, 0.5, 0.2, 0.2, 0.2]) + 0.07)
+    np.testing.assert_allclose(jax.jit(rates)(masses), expected, rtol=1e-14)
+    with pytest.raises(BadInput, match="masses"):
+        jax.jit(rates)(masses[None])
+
+
+def test_explicit_friction_refuses_masses_whose_velocities_grow():
+    """β = 1 - αh/m is -1 at m = αh/2; the velocity recursion grows below."""
+    least = 0.7 * 0.1 / 2
+    momentum_schedules([0.9, 1.01 * least], 0.1, 0.7, "explicit")
+    for rule in ("implicit", "exponential"):
+        momentum_schedules([0.9, 0.01 * least], 0.1, 0.7, rule)
+    for mass in (least, 0.5 * least):
+        with pytest.raises(BadInput, match="explicit friction"):
+            momentum_schedules([0.9, mass], 0.1, 0.7, "explicit")
+    for mass, grows in ((1.01 * least, False), (0.99 * least, True)):
+        assert (abs(float(to_heavy_ball(0.1, mass, 0.7, "explicit")[1])) > 1) == grows
 
 
 def test_without_mass_it_is_gradient_descent_and_the_learning_rate_rises():
@@ -198,6 +249,9 @@ def test_doors():
         to_heavy_ball(0.1, 0.0)
     with pytest.raises(BadInput, match=r"momentum is in \[0, 1\)"):
         from_heavy_ball(0.1, 1.0)
+    for row in DAMPED_ROWS:
+        with pytest.raises(BadInput, match=r"momentum is a number in \(0, 1\)"):
+            row(learning_rate=0.1, momentum=0.0)
     with pytest.raises(BadInput, match="learning_rate"):
         from_heavy_ball(-0.1, 0.5)
     for masses in ([], [1.0, 0.0], [[1.0]], "m"):
