@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows.door import as_floats
+from flows.door import as_floats, require_instance
 from flows.dynamics import parameter
 from flows.errors import BadInput
 from flows.objective import Facts, Objective
 from flows.oscillator import damped_oscillator
 from flows.phi_functions import expm1_over, phi_2
+from flows.types import is_traced
 
 
 def rows_of(objective: Any) -> int:
@@ -57,26 +60,52 @@ class FiniteSum(Objective):
 
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """The mean of f_i(x) over the indices in `batch` (default: all)."""
-        values = jnp.stack([f.value(x) for f in self.losses])
-        return jnp.mean(values if batch is None else values[batch])
+        return self._mean(batch, lambda f: f.value(x))
 
     def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
         """The mean of ∇f_i(x) over the indices in `batch` (default: all)."""
-        slopes = jnp.stack([f.gradient(x) for f in self.losses])
-        chosen = slopes if batch is None else slopes[batch]
-        return chosen if chosen.ndim == 1 else jnp.mean(chosen, axis=0)
+        return self._mean(batch, lambda f: f.gradient(x))
+
+    def _mean(self, batch: Any, of: Any) -> Any:
+        if batch is not None and math.prod(np.shape(batch)) == 1:
+            return self._one(batch, of)
+        every = jnp.stack([of(f) for f in self.losses])
+        return jnp.mean(every if batch is None else every[batch], axis=0)
+
+    def _one(self, batch: Any, of: Any) -> Any:
+        """Of one loss: the others are not evaluated, but where labels are mapped."""
+        if is_traced(batch):
+            branches = [functools.partial(of, f) for f in self.losses]
+            return jax.lax.switch(jnp.reshape(batch, ()), branches)
+        i = int(np.reshape(np.asarray(batch), ()))
+        if not 0 <= i < self.rows:
+            raise BadInput(f"batch holds indices 0, ..., {self.rows - 1}; got {i}.")
+        return of(self.losses[i])
 
 
-def finite_sum(losses: Sequence[Objective]) -> FiniteSum:
+def finite_sum(losses: Any) -> FiniteSum:
     """The mean f = (1/N) Σ_i f_i of losses; `batch` then holds their indices.
 
     Args:
-        losses: f_1, ..., f_N, objectives of one size.
+        losses: f_1, ..., f_N, a sequence of objectives of one size.
 
     Raises:
-        BadInput: no losses, or losses of different sizes.
+        BadInput: no losses, losses of different sizes, or what is no sequence of
+            objectives.
     """
-    losses = tuple(losses)
+    if isinstance(losses, Objective):
+        raise BadInput(
+            f"finite_sum takes a sequence of losses; {type(losses).__name__} is one "
+            "objective: one with data rows, or a quadratic_sum, is a finite sum as it "
+            "stands."
+        )
+    losses = tuple(losses) if isinstance(losses, Iterable) else (losses,)
+    for loss in losses:
+        require_instance(
+            loss,
+            Objective,
+            "the losses of a finite sum are objectives, as flows.from_loss(f, params)",
+        )
     sizes = {f.size for f in losses}
     if len(sizes) != 1:
         raise BadInput(f"summands of one size, at least one; got sizes {sizes}.")
@@ -178,7 +207,7 @@ class QuadraticSum(Objective):
         self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
     ) -> tuple[Any, Any]:
         """(x, v) after time t of m x'' + α x' = -∇f_i(x), exact."""
-        move = damped_oscillator(self.curvature(i), mass, friction, t)
+        move = self._oscillation(i, mass, friction, t)
         z, w = self._into(i, x - self.centres[i]), self._into(i, v)
         position, velocity = move.xx * z + move.xv * w, move.vx * z + move.vv * w
         force = self._force(i)
@@ -187,13 +216,17 @@ class QuadraticSum(Objective):
             velocity = velocity + move.vf * force
         return self.centres[i] + self._out(i, position), self._out(i, velocity)
 
+    def _oscillation(self, i: Any, mass: Any, friction: Any, t: Any) -> Any:
+        among = self.curvatures
+        return damped_oscillator(self.curvature(i), mass, friction, t, among=among)
+
     def summand_damped_integral(
         self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
     ) -> Any:
         """∫₀ᵗ of the position along `summand_damped_flow`; None with tilts."""
         if self.tilts is not None:
             return None
-        move = damped_oscillator(self.curvature(i), mass, friction, t)
+        move = self._oscillation(i, mass, friction, t)
         z, w = self._into(i, x - self.centres[i]), self._into(i, v)
         # xx = xv' + (α/m) xv and m xf' = xv, so the integrals are xv + α xf and m xf
         total = (move.xv + friction * move.xf) * z + mass * move.xf * w
@@ -211,31 +244,48 @@ def quadratic_sum(
             diagonals) or [N, n, n] (symmetric matrices). Of either sign.
         tilts: c_i, shape [N, n]; None for 0.
 
+    Numbers may be traced (under `jax.jit` or `jax.grad`), matrices may not: their
+    eigenvectors are found beforehand.
+
     Raises:
         BadInput: shapes that do not fit, values that are not finite, matrices that are
             not symmetric.
     """
-    a = as_floats("centres", centres)
-    if a.ndim != 2 or not a.size or not np.all(np.isfinite(a)):
+    a = _numbers("centres", centres)
+    if a.ndim != 2 or not a.size or not _finite(a):
         raise BadInput(
             f"centres have shape [N, n], one finite row a summand; got shape {a.shape}."
         )
     n, d = a.shape
-    h = as_floats("curvatures", curvatures)
-    if h.shape not in ((), (n,), (n, d), (n, d, d)) or not np.all(np.isfinite(h)):
+    h = _numbers("curvatures", curvatures)
+    if h.shape not in ((), (n,), (n, d), (n, d, d)) or not _finite(h):
         raise BadInput(
             f"curvatures are finite, of shape [], [{n}], [{n}, {d}] or "
             f"[{n}, {d}, {d}]; got shape {h.shape}."
         )
     bases = None
     if h.ndim == 3:
+        if is_traced(h):
+            raise BadInput(
+                "matrices of curvatures are not traced: build the sum outside of the "
+                "transformation, or give their diagonals, shape [N, n]."
+            )
         if not np.allclose(h, np.swapaxes(h, 1, 2), rtol=1e-12, atol=0):
             raise BadInput("the matrices of curvatures are symmetric.")
         h, bases = np.linalg.eigh((h + np.swapaxes(h, 1, 2)) / 2)
         bases = jnp.asarray(bases)
     if tilts is not None:
-        tilts = as_floats("tilts", tilts)
-        if tilts.shape != a.shape or not np.all(np.isfinite(tilts)):
+        tilts = _numbers("tilts", tilts)
+        if tilts.shape != a.shape or not _finite(tilts):
             raise BadInput(f"tilts are finite, of the centres' shape {a.shape}.")
         tilts = jnp.asarray(tilts)
     return QuadraticSum(Facts(), jnp.asarray(a), jnp.asarray(h), bases, tilts)
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """Floats of numpy, or of jax where they are traced."""
+    return jnp.asarray(value, float) if is_traced(value) else as_floats(name, value)
+
+
+def _finite(a: Any) -> bool:
+    return is_traced(a) or bool(np.all(np.isfinite(a)))

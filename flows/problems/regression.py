@@ -34,15 +34,25 @@ class LeastSquares(SolvedObjective):
         """Number d of weights."""
         return self.data.tree[0].shape[1]
 
+    @property
+    def rows(self) -> int:
+        """Number N of data points."""
+        return self.data.rows
+
     def value(self, x: Float[Array, " d"], batch: Any = None) -> Float[Array, ""]:
-        """½ mean over rows of the squared residual."""
-        features, targets = self.data.get(batch)
+        """½ mean over rows (those in `batch`) of the squared residual."""
+        features, targets = self._rows(batch)
         return 0.5 * jnp.mean((features @ x - targets) ** 2)
 
     def gradient(self, x: Float[Array, " d"], batch: Any = None) -> Float[Array, " d"]:
-        """Xᵀ(Xw - y)/N."""
-        features, targets = self.data.get(batch)
+        """Xᵀ(Xw - y)/N over the rows in `batch` (default: all)."""
+        features, targets = self._rows(batch)
         return features.T @ (features @ x - targets) / features.shape[0]
+
+    def _rows(self, batch: Any) -> Any:
+        """X and y, or some of their rows; a single index is a batch of one."""
+        features, targets = self.data.get(batch)
+        return jnp.atleast_2d(features), jnp.atleast_1d(targets)
 
     def gradient_flow_map(self, t: Scalar, x0: Float[Array, " d"]) -> Any:
         """w* + e^{-XᵀX t/N} (w0 - w*), w* = X⁺y; what X does not see stays.
@@ -111,17 +121,26 @@ class LogisticRegression(Objective):
         """Number d of weights."""
         return self.data.tree.shape[1]
 
+    @property
+    def rows(self) -> int:
+        """Number N of data points."""
+        return self.data.rows
+
     def value(self, x: Float[Array, " d"], batch: Any = None) -> Float[Array, ""]:
-        """Mean over rows of log(1 + e^{-margin}), plus (ρ/2)|w|²."""
-        margins = self.data.get(batch) @ x
+        """Mean over rows (those in `batch`) of log(1 + e^{-margin}), plus (ρ/2)|w|²."""
+        margins = self._points(batch) @ x
         losses = jnp.logaddexp(jnp.zeros_like(margins), -margins)
         return jnp.mean(losses) + 0.5 * self.ridge * jnp.sum(x**2)
 
     def gradient(self, x: Float[Array, " d"], batch: Any = None) -> Float[Array, " d"]:
-        """-mean of y_i x_i/(1 + e^{margin}), plus ρ w."""
-        points = self.data.get(batch)
+        """-mean of y_i x_i/(1 + e^{margin}) over rows (those in `batch`), plus ρ w."""
+        points = self._points(batch)
         slopes = jax.nn.sigmoid(-(points @ x))
         return self.ridge * x - points.T @ slopes / points.shape[0]
+
+    def _points(self, batch: Any) -> Any:
+        """The points, or some of them; a single index is a batch of one."""
+        return jnp.atleast_2d(self.data.get(batch))
 
     def scaled_gradient(self, log_scale: Any, x: Float[Array, " d"]) -> Any:
         """e^s ∇f(w), without forming e^s unless ρ > 0."""

@@ -119,12 +119,48 @@ def test_a_finite_sum_is_the_mean_of_its_losses():
 
     x = np.asarray(X)
     value, mean, single = look(X)
+    np.testing.assert_allclose(f.gradient(X), jax.grad(f.value)(X), rtol=1e-13)
     assert abs(
         float(value) / np.mean([np.sum((x - A[i]) ** 4) for i in (0, 2)]) - 1
     ) < (1e-14)
     true = np.mean([4 * (x - A[i]) ** 3 for i in (0, 2)], axis=0)
     np.testing.assert_allclose(mean, true, rtol=1e-13)
     np.testing.assert_allclose(single, 4 * (x - A[1]) ** 3, rtol=1e-13)
+
+
+def test_one_label_evaluates_one_loss():
+    """The others would count up; under a map over labels all are evaluated."""
+    seen = []
+
+    def loss(x, i):
+        jax.debug.callback(lambda: seen.append(i))
+        return (i + 1) * jnp.sum(x**2)
+
+    f = flows.finite_sum(
+        [flows.from_loss(lambda x, i=i: loss(x, i), X) for i in (0, 1)]
+    )
+    for label in (1, jnp.asarray([1])):
+        np.testing.assert_allclose(f.gradient(X, label), 4 * X, rtol=1e-14)
+    np.testing.assert_allclose(jax.jit(f.gradient)(X, jnp.asarray([1])), 4 * X)
+    jax.effects_barrier()
+    assert seen == [1, 1, 1]
+    many = jax.vmap(f.gradient, (None, 0))(X, jnp.asarray([1, 0]))
+    np.testing.assert_allclose(many, [4 * X, 2 * X], rtol=1e-14)
+
+
+def test_quadratics_are_differentiated_in_their_numbers():
+    """d/dκ of ½ κ |x - a|² is ½ |x - a|², d/da is -κ (x - a), through the door."""
+
+    @jax.jit
+    @jax.grad
+    def slopes(numbers):
+        return flows.quadratic_sum(*numbers[:2], tilts=numbers[2]).value(X)
+
+    centres, curvatures, tilts = slopes((A, np.full(3, 0.8), 0 * A))
+    u = np.asarray(X) - A
+    np.testing.assert_allclose(centres, -0.8 * u / 3, rtol=1e-13)
+    np.testing.assert_allclose(curvatures, np.sum(u**2, axis=1) / 6, rtol=1e-13)
+    np.testing.assert_allclose(tilts, u / 3, rtol=1e-13)
 
 
 def test_sums_that_cannot_be_are_refused():
@@ -140,6 +176,11 @@ def test_sums_that_cannot_be_are_refused():
         (lambda: flows.quadratic_sum(A, tilts=np.ones(3)), "tilts"),
         (lambda: flows.finite_sum([]), "at least one"),
         (lambda: flows.finite_sum([line, plane]), "one size"),
+        (lambda: flows.finite_sum([jnp.sum]), "are objectives"),
+        (lambda: flows.finite_sum(jnp.sum), "are objectives"),
+        (lambda: flows.finite_sum(PLAIN), "finite sum as it stands"),
+        (lambda: flows.finite_sum([plane]).value(X, 1), "indices 0, ..., 0"),
+        (lambda: jax.jit(flows.quadratic_sum)(A, HESSIANS), "not traced"),
         (lambda: rows_of(plane), "rows"),
         (lambda: rows_of(3.0), "rows"),
     ):

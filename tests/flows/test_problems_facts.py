@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import minimize
 
 from flows import BadInput
+from flows.finite_sums import rows_of
 from flows.problems import (
     balanced_factors,
     deep_linear,
@@ -274,3 +275,27 @@ def test_batches_average_to_the_whole():
         assert float(sum(halves)) / 2 == pytest.approx(float(f.value(x)), rel=1e-13)
         slopes = [f.gradient(x, jnp.arange(3)), f.gradient(x, jnp.arange(3, 6))]
         np.testing.assert_allclose(sum(slopes) / 2, f.gradient(x), rtol=1e-12)
+
+
+def test_data_losses_are_finite_sums_of_their_rows():
+    """One row by its index or as a batch of one, beside numpy."""
+    x, i, ridge = np.array([0.3, -0.7, 1.1]), 4, 0.2
+    squares = least_squares(X, Y)
+    classes = logistic_regression(X, np.sign(Y), ridge=ridge)
+    assert (rows_of(squares), rows_of(classes)) == (6, 6)
+    residual, margin = X[i] @ x - Y[i], np.sign(Y[i]) * X[i] @ x
+    pull = -np.sign(Y[i]) * X[i] / (1 + np.exp(margin))
+    true = [
+        (squares, residual**2 / 2, residual * X[i]),
+        (
+            classes,
+            np.log1p(np.exp(-margin)) + ridge / 2 * x @ x,
+            pull + ridge * x,
+        ),
+    ]
+    for f, value, slope in true:
+        for batch in (i, jnp.asarray([i])):
+            found = jax.jit(lambda x, b, f=f: (f.value(x, b), f.gradient(x, b)))
+            ours = found(jnp.asarray(x), batch)
+            np.testing.assert_allclose(ours[0], value, rtol=1e-13)
+            np.testing.assert_allclose(ours[1], slope, rtol=1e-13)
