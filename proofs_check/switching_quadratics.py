@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 
 from flows import quadratic_sum
-from flows.symbolic import symbols_like
+from flows.symbolic import exactly, symbols_like
 from sde import (
     StochasticGradientMomentumProcess,
     StochasticGradientProcess,
@@ -78,3 +78,34 @@ def example_state(process: Any, label: int = 0) -> Any:
 def total(moments: Any, *exponents: int) -> Any:
     """E[y^α] from moments split by the label."""
     return sum(v for m, v in moments.items() if m.exponents == exponents)
+
+
+def forward_defects(process: Any, position: Any, densities: Any) -> Any:
+    r"""∇·(v_i p_i) - Σ_j Q_ji p_j over p_0, each label i: 0 where π is stationary.
+
+    Where besides no mass flows through the ends of the support (v_i p_i -> 0 there),
+    ∫ Lφ dπ = 0 for every smooth φ(x, i) of compact support, by parts: π is stationary.
+
+    Args:
+        process: the process without momentum; it may hold symbols.
+        position: n symbols x.
+        densities: p_i(x), one expression a label, up to one common factor.
+
+    Returns:
+        The defects, of shape [N].
+    """
+    import sympy
+
+    def field(process: Any, x: Any, label: int) -> Any:
+        return process.vector_field(0.0, SwitchingState(x, label)).position
+
+    fields = [exactly(field, process, position, i) for i in range(len(densities))]
+    chain = exactly(lambda p: p.index.generator_matrix(0.0), process)
+    defects = []
+    for i, density in enumerate(densities):
+        change = sum(
+            sympy.diff(v * density, x) for v, x in zip(fields[i], position, strict=True)
+        )
+        change -= sum(chain[j, i] * p for j, p in enumerate(densities))
+        defects.append(sympy.simplify(sympy.expand(change / densities[0])))
+    return np.array(defects, dtype=object)

@@ -10,14 +10,18 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
 from proofs_check.papers import losing_momentum, stochastic_gradient_process
-from proofs_check.switching_quadratics import example_state, symbolic_process
+from proofs_check.switching_quadratics import (
+    example_state,
+    forward_defects,
+    symbolic_process,
+)
 from sde import (
     ExactJumps,
     StochasticGradientMomentumProcess,
@@ -25,7 +29,6 @@ from sde import (
     SwitchingMomentumState,
     SwitchingState,
     UniformIndex,
-    is_stationary,
     moment_abscissa,
     moment_equations,
     simulate,
@@ -84,13 +87,15 @@ def _determinant(convention: str) -> Evidence:
 
 @claim(
     "pdmp.tail-index",
-    title="A negative curvature leaves the stationary law a power tail",
+    title="The moments up to p* forget their start although one curvature is negative",
     source=LATZ,
-    statement=r"\mathbb E|X|^p < \infty \iff \gamma > \frac{-p\,\kappa_1\kappa_2}"
-    r"{\alpha(\kappa_1 + \kappa_2)},\qquad\text{so}\qquad p^* = -\alpha\gamma\,"
+    statement=r"\text{the growth exponent of}\ \mathbb E|X_t - X'_t|^p\ \text{is"
+    r" negative} \iff \gamma > \frac{-p\,\kappa_1\kappa_2}"
+    r"{\alpha(\kappa_1 + \kappa_2)} \iff p < p^* = -\alpha\gamma\,"
     r"\frac{\kappa_1 + \kappa_2}{\kappa_1\kappa_2}",
     hypotheses=(
         r"$f_i = \kappa_i(x - a_i)^2/2$, $\kappa_1 > 0 > \kappa_2$",
+        "two paths $X, X'$ on one path of the label, in one dimension",
         r"$\kappa_1 + \kappa_2 > 0$",
         "two labels, never the same again",
     ),
@@ -102,7 +107,10 @@ def _determinant(convention: str) -> Evidence:
 def tail(ctx: Context) -> Evidence:
     """The generator on |x|^p 1_i, p a symbol: a 2 × 2 matrix.
 
-    Its trace is negative, so both eigenvalues are iff the determinant is positive.
+    The difference of two paths follows the losses with both centres at 0. The trace is
+    negative, so both eigenvalues are iff the determinant is positive. That E|X|^p is
+    finite under the stationary law for p < p* alone is read off the density of
+    `pdmp.heavy-tailed-law`, which falls like x^{-1 - p*}.
     """
     return _determinant("never_repeat")
 
@@ -149,17 +157,16 @@ def _(ctx: Context) -> Evidence:
 
 
 def _heavy(convention: str) -> Evidence:
+    """The two densities in the forward equation, x > 0."""
     process, k, g, alpha, gamma = _two_signs(convention, [[0], [-1]])
-    first, second = gamma * alpha / k, gamma * alpha / g
-
-    def moment(m: Any) -> Any:
-        a, out = first + m.label, sympy.Rational(1, 2)
-        for j in range(m.exponents[0]):
-            out = out * (a + j) / (second - first - 1 - j)
-        return out
-
-    found = is_stationary(process, moment, 4, y=example_state(process))
-    return decide.identity(found, name="∫ L φ dπ = 0")
+    x = symbol_vector("x", 1, positive=True)
+    first, last = gamma * alpha / k, gamma * alpha / g  # a, and p* = last - first
+    density = x[0] ** (first - 1) * (1 + x[0]) ** (-last)
+    # B(a, p*)/B(a + 1, p*) = (a + p*)/a = k/g
+    pair = [density, density * (k / g) * x[0] / (1 + x[0])]
+    found = forward_defects(process, x, pair)
+    same = equal_symbolically(found, np.zeros(2, dtype=object))
+    return decide.identity(same, name="forward equation")
 
 
 @claim(
@@ -178,7 +185,10 @@ def _heavy(convention: str) -> Evidence:
     unit="sup distance of distribution functions",
 )
 def heavy_tailed_law(ctx: Context) -> Evidence:
-    """∫ L φ dπ = 0 for monomials up to degree 4, centres 0 and -1, the rest symbols."""
+    """The densities solve the forward equation; centres 0 and -1, the rest symbols.
+
+    No mass flows through the ends: x p_i -> 0 at 0, and at infinity for p* > 0.
+    """
     return _heavy("never_repeat")
 
 
