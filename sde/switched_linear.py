@@ -11,12 +11,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from flows.door import require_instance, require_number
+from flows.door import require_instance, require_number, require_whole
 from flows.errors import BadInput
 from flows.finite_sums import QuadraticSum
 from flows.schedules import Schedule
 from flows.types import is_traced
-from sde.index import MarkovIndex
+from sde.generators import require_generator, stationary_law
 from sde.switching import (
     StochasticGradientMomentumProcess,
     Switching,
@@ -26,6 +26,8 @@ from sde.switching import (
 
 MOST_ENTRIES = 4096
 """Rows of the largest operator on moments that is built densely."""
+
+_FAR = (1.0, 10.0, -10.0, 1e3, -1e3)  # where a loss that is no quadratic is looked for
 
 
 class LinearFields(NamedTuple):
@@ -55,8 +57,7 @@ class LinearFields(NamedTuple):
 
     def stationary(self) -> Float[Array, " N"]:
         """π with πQ = 0 and Σπ = 1."""
-        system = self.generator.T.at[-1].set(1.0)
-        return jnp.linalg.solve(system, jnp.zeros_like(system[0]).at[-1].set(1.0))
+        return stationary_law(self.generator)
 
 
 def linear_fields(process: Any, t: Any = 0.0) -> LinearFields:
@@ -64,7 +65,9 @@ def linear_fields(process: Any, t: Any = 0.0) -> LinearFields:
 
     z is the position, or the position followed by the velocity. The field of each label
     is differentiated, so the losses may be any that are quadratic: `quadratic_sum`, a
-    `finite_sum`, or a linear regression by `from_loss`, in batches or row by row.
+    `finite_sum`, or a linear regression by `from_loss`, in batches or row by row. Other
+    losses are recognised by their Jacobians, which are compared at 0 and at distances
+    up to 1000 from it along one line: a loss that is quadratic there is taken for one.
 
     Args:
         process: a `StochasticGradientProcess` or `StochasticGradientMomentumProcess`;
@@ -85,10 +88,10 @@ def linear_fields(process: Any, t: Any = 0.0) -> LinearFields:
     zero = jnp.zeros(process.objective.size * (2 if momentum else 1))
     fields = _linearised(process, t, zero)
     if not isinstance(process.objective, QuadraticSum) and not is_traced(fields):
-        away = _linearised(
-            process, t, jnp.sin(1.0 + jnp.arange(zero.size, dtype=zero.dtype))
-        )
-        _require_same(np.asarray(fields.matrices), np.asarray(away.matrices))
+        line = jnp.sin(1.0 + jnp.arange(zero.size, dtype=zero.dtype))
+        for distance in _FAR:
+            away = _linearised(process, t, distance * line)
+            _require_same(np.asarray(fields.matrices), np.asarray(away.matrices))
     return fields
 
 
@@ -133,8 +136,9 @@ def moment_abscissa(process: Any, degree: Any = 2) -> Float[Array, ""]:
     r"""The growth rate of E|z|^p without forcing: the spectral abscissa of an operator.
 
     Moments of degree p settle, and exist in a stationary law, iff it is negative. For
-    p = 2, mean-square stability; each A_i may be stable and the abscissa positive. May
-    be traced (vmap over parameters, on the CPU).
+    p = 2, mean-square stability; each A_i may be stable and the abscissa positive. A 0,
+    as of a direction without curvature, comes out as a rounding of it. May be traced
+    (vmap over parameters, on the CPU).
 
     Reference: Costa, Fragoso and Todorov, "Continuous-Time Markov Jump Linear Systems",
     2013 (second moments).
@@ -152,7 +156,7 @@ def moment_abscissa(process: Any, degree: Any = 2) -> Float[Array, ""]:
             an operator of more than 4096 rows, what `linear_fields` refuses.
     """
     fields = frozen_fields(process)
-    whole = isinstance(degree, int) and not isinstance(degree, bool)
+    whole = isinstance(degree, int | np.integer) and not isinstance(degree, bool)
     if not whole or degree < 1 or (degree > 1 and degree % 2):
         raise BadInput(f"degree is 1 or an even whole number; got {degree!r}.")
     rows = fields.labels * fields.size**degree
@@ -162,7 +166,15 @@ def moment_abscissa(process: Any, degree: Any = 2) -> Float[Array, ""]:
             f"{fields.labels} labels take an operator of {rows} rows, of at most "
             f"{MOST_ENTRIES}."
         )
-    return _abscissa(fields, degree)
+    return _abscissa(fields, int(degree))
+
+
+@eqx.filter_jit
+def moment_slack(fields: LinearFields, degree: int) -> Float[Array, ""]:
+    """What an abscissa may miss 0 by: 100 roundings of the operator's largest row."""
+    operator = moment_operator(fields, degree)
+    largest = jnp.max(jnp.sum(jnp.abs(operator), axis=1))
+    return 100 * jnp.finfo(operator.dtype).eps * largest
 
 
 @eqx.filter_jit
@@ -175,8 +187,11 @@ def tail_index(process: Any) -> np.ndarray:
     r"""p* with P(|X| > x) ~ x^{-p*} in the stationary law, one a coordinate.
 
     E|X|^p is finite iff p < p*: the root p > 0 of s(p) = 0, where s(p) is the spectral
-    abscissa of Q - p diag(κ_i)/α. Infinite where no curvature is negative (the law then
-    has bounded support). For diagonal A_i alone, as without momentum.
+    abscissa of Q - p diag(κ_i)/α. For diagonal A_i alone, as without momentum.
+
+    It is infinite, all moments finite, where no curvature is negative: the law then has
+    bounded support if all are positive, an exponential tail if a loss without curvature
+    has a slope. So it is where all fields vanish at one point: the law sits there.
 
     Args:
         process: as for `moment_abscissa`.
@@ -186,41 +201,51 @@ def tail_index(process: Any) -> np.ndarray:
             stationary law).
     """
     fields = frozen_fields(process)
-    rates = -np.asarray(fields.matrices)  # κ_i/α on the diagonals
-    diagonal = np.einsum("ijj->ij", rates)
-    if np.any(rates != np.eye(fields.size) * diagonal[:, None, :]):
-        raise BadInput(
-            "the tail index is known for linear fields with diagonal matrices: without "
-            "momentum, and with curvatures along the coordinates."
-        )
     q, weights = np.asarray(fields.generator), np.asarray(fields.stationary())
-    return np.array([_tail(q, weights, column) for column in diagonal.T])
+    columns = zip(_contractions(fields).T, np.asarray(fields.forcings).T, strict=True)
+    return np.array([_tail(q, weights, *column) for column in columns])
 
 
-def growth_exponent(process: Any, p: Any, coordinate: int = 0) -> float:
+def growth_exponent(process: Any, p: Any, coordinate: Any = 0) -> float:
     """s(p): the growth rate of E|x|^p for diagonal A_i, for any real p >= 0 (1/time).
 
     Args:
         process: as for `tail_index`; A_i are read along one coordinate.
         p: the power.
-        coordinate: which one.
+        coordinate: which one, from 0.
 
     Raises:
-        BadInput: a power that is negative or not finite.
+        BadInput: a power that is negative or not finite, a coordinate that there is
+            not, A_i that are not diagonal.
     """
     require_number("p", p)
     if p < 0:
         raise BadInput(f"p is a power >= 0; got {p}.")
     fields = frozen_fields(process)
-    rates = -np.asarray(fields.matrices)[:, coordinate, coordinate]
+    require_whole("coordinate", coordinate, 0, fields.size - 1)
+    rates = _contractions(fields)[:, coordinate]
     return _exponent(np.asarray(fields.generator), rates, float(p))
+
+
+def _contractions(fields: LinearFields) -> np.ndarray:
+    """κ_i/α of diagonal fields, shape [N, k]."""
+    rates = -np.asarray(fields.matrices)
+    diagonal = np.einsum("ijj->ij", rates)
+    if np.any(rates != np.eye(fields.size) * diagonal[:, None, :]):
+        raise BadInput(
+            "powers of one coordinate close for linear fields with diagonal matrices "
+            "alone: without momentum, and with curvatures along the coordinates."
+        )
+    return diagonal
 
 
 def _exponent(q: np.ndarray, rates: np.ndarray, p: float) -> float:
     return float(np.max(np.linalg.eigvals(q - p * np.diag(rates)).real))
 
 
-def _tail(q: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> float:
+def _tail(
+    q: np.ndarray, weights: np.ndarray, rates: np.ndarray, forcings: np.ndarray
+) -> float:
     """The root p > 0 of the convex function s, s(0) = 0 > s'(0)."""
     from scipy.optimize import brentq
 
@@ -230,7 +255,7 @@ def _tail(q: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> float:
             f"the mean rate of contraction is {mean:.4g} per unit time, not > 0: the "
             "process has no stationary law."
         )
-    if np.all(rates >= 0):
+    if np.all(rates >= 0) or _one_rest(rates, forcings):
         return np.inf
     high = 1.0
     while _exponent(q, rates, high) <= 0:
@@ -240,6 +265,14 @@ def _tail(q: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> float:
         low /= 2
     root: Any = brentq(lambda p: _exponent(q, rates, p), low, high, xtol=1e-14)
     return float(root)
+
+
+def _one_rest(rates: np.ndarray, forcings: np.ndarray) -> bool:
+    """Whether forcings - x rates vanish for one x, to rounding."""
+    x = rates @ forcings / (rates @ rates)
+    slack = 8 * rates.size * np.finfo(rates.dtype).eps
+    size = np.abs(forcings) + np.abs(x * rates)
+    return bool(np.all(np.abs(forcings - x * rates) <= slack * np.max(size)))
 
 
 def frozen_fields(process: Any) -> LinearFields:
@@ -286,5 +319,5 @@ def _require_fields(fields: LinearFields) -> LinearFields:
             f"{', '.join(str(list(a.shape)) for a in parts)}."
         )
     if not is_traced(parts):
-        MarkovIndex(parts[2])  # refuses what is no generator
+        require_generator(np.asarray(parts[2]))
     return LinearFields(*parts)

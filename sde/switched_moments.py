@@ -12,15 +12,18 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from flows.door import as_floats, require_instance, require_whole
+from flows.door import as_floats, require_instance, require_number, require_whole
 from flows.errors import BadInput, SolveFailed
 from flows.types import is_traced
+from sde._checks import require_switching_state
 from sde.switched_linear import (
+    MOST_ENTRIES,
     LinearFields,
     frozen_fields,
     linear_fields,
     moment_abscissa,
     moment_operator,
+    moment_slack,
     time_dependent,
 )
 from sde.switching import Switching
@@ -41,6 +44,12 @@ class SwitchedMoments(NamedTuple):
     means: Any
     seconds: Any
 
+    def __repr__(self) -> str:
+        *batch, labels, size = np.shape(self.means)
+        at = f" at {batch[-1]} times" if batch else ""
+        known = "means" if self.seconds is None else "means and second moments"
+        return f"SwitchedMoments({known} of {size} coordinates, {labels} labels{at})"
+
     @property
     def mean(self) -> Float[Array, "... k"]:
         """E z."""
@@ -48,7 +57,15 @@ class SwitchedMoments(NamedTuple):
 
     @property
     def second(self) -> Float[Array, "... k k"]:
-        """E z zᵀ."""
+        """E z zᵀ.
+
+        Raises:
+            BadInput: means alone were asked.
+        """
+        if self.seconds is None:
+            raise BadInput(
+                "these are means alone: ask for the second moments with degree=2."
+            )
         return jnp.sum(self.seconds, axis=-3)
 
     @property
@@ -75,19 +92,20 @@ def stationary_switched_moments(process: Any, degree: Any = 2) -> SwitchedMoment
         degree: 2, or 1 for the means alone.
 
     Raises:
-        BadInput: moments that do not exist (with the spectral abscissa), and what
-            `linear_fields` refuses.
+        BadInput: moments that do not exist (with the spectral abscissa; one that is 0
+            to rounding counts as 0), and what `linear_fields` refuses.
     """
     require_whole("degree", degree, 1, 2)
     fields = frozen_fields(process)
     abscissa = jax.lax.stop_gradient(moment_abscissa(fields, degree))
-    if not is_traced(abscissa) and not abscissa < 0:
+    exists = abscissa < -jax.lax.stop_gradient(moment_slack(fields, int(degree)))
+    if not is_traced(exists) and not exists:
         raise BadInput(
             f"there are no stationary moments of degree {degree}: their equations are "
             f"not stable (spectral abscissa {float(abscissa):.4g} per unit time, not "
-            "< 0)."
+            "< 0 beyond rounding)."
         )
-    return _settled(fields, abscissa < 0, degree)
+    return _settled(fields, exists, int(degree))
 
 
 def transient_switched_moments(
@@ -96,8 +114,8 @@ def transient_switched_moments(
     times: Any,
     *,
     weights: Any = None,
-    solver: diffrax.AbstractSolver | None = None,
-    tolerance: float = 1e-10,
+    solver: Any = None,
+    tolerance: Any = 1e-10,
 ) -> SwitchedMoments:
     """The moments at given times, from a point start.
 
@@ -120,16 +138,29 @@ def transient_switched_moments(
         The moments with a leading axis [times].
 
     Raises:
-        BadInput: a start or times that do not fit, and what `linear_fields` refuses.
+        BadInput: a start or times that do not fit, no diffrax solver, a tolerance that
+            is not positive, more than 4096 moments for the matrix exponential, and what
+            `linear_fields` refuses.
         SolveFailed: the solve did not reach the last time.
     """
     fields = linear_fields(process)
+    if solver is not None:
+        kind = diffrax.AbstractSolver
+        require_instance(solver, kind, "solver is diffrax's, as diffrax.Tsit5()")
+    require_number("tolerance", tolerance, positive=True)
     times = _require_times(times)
     start = _start(process, fields, y0, weights)
     scheduled = isinstance(process, Switching) and time_dependent(process)
     if scheduled:
         pieces = solver or diffrax.Tsit5(), tolerance
         return _integrate(process, start, jnp.asarray(times), *pieces)
+    rows = sum(a.size for a in start)
+    if rows > MOST_ENTRIES:
+        raise BadInput(
+            f"the moments of {fields.size} coordinates and {fields.labels} labels are "
+            f"{rows} numbers, too many for a matrix exponential: at most "
+            f"{MOST_ENTRIES}."
+        )
     return _exponential(fields, start, jnp.asarray(times))
 
 
@@ -224,16 +255,18 @@ def _require_times(times: Any) -> Any:
 
 def _start(process: Any, fields: LinearFields, y0: Any, weights: Any) -> Any:
     if isinstance(process, Switching):
-        require_instance(
-            y0, tuple, "y0 is the process's state, as SwitchingState(x, label)"
-        )
+        require_switching_state(process, y0, drawn=weights is not None)
         z, label = ravel_pytree(y0[:-1])[0], y0[-1]
     else:
-        z, label = jnp.asarray(y0), 0
+        z, label = jnp.asarray(as_floats("y0", y0)), None
         if weights is None:
             raise BadInput('LinearFields take weights=, as weights="stationary".')
-    if z.shape != (fields.size,):
-        raise BadInput(f"y0 holds {fields.size} numbers; got {z.shape}.")
+    if z.shape != (fields.size,) or np.ndim(label if label is not None else 0):
+        raise BadInput(
+            f"one y0 serves all paths: {fields.size} numbers and one label; got {y0}."
+        )
+    if not is_traced(z) and not jnp.all(jnp.isfinite(z)):
+        raise BadInput(f"y0 holds finite numbers; got {y0}.")
     z = z.astype(float)
     p = _weights(fields, label, weights)
     means = p[:, None] * z[None]

@@ -199,7 +199,7 @@ def test_the_tail_index():
     assert abs(sde.growth_exponent(process, 2) - second) < 1e-12
     slower = gradient(a, np.array([2.0, -1.0]), 3.0, 2.0)
     np.testing.assert_allclose(sde.tail_index(slower), [3.0], rtol=1e-12)
-    both = gradient(np.zeros((2, 2)), np.array([[2.0, 1.0], [-1.0, 0.5]]), 6.0)
+    both = gradient(np.hstack([a, a]), np.array([[2.0, 1.0], [-1.0, 0.5]]), 6.0)
     np.testing.assert_allclose(sde.tail_index(both), [3.0, np.inf], rtol=1e-12)
     with pytest.raises(BadInput, match="no stationary law"):
         sde.tail_index(gradient(a, np.array([1.0, -2.0]), 6.0))
@@ -231,6 +231,96 @@ def test_any_quadratic_loss_is_linear_and_no_other_is():
     curved = flows.from_loss(cubic, jnp.zeros(2), (rows, targets))
     with pytest.raises(BadInput, match="quadratic losses alone"):
         sde.linear_fields(sde.StochasticGradientProcess(curved, index, 1.0, batches))
+
+
+def test_losses_that_are_quadratic_near_0_alone_are_refused():
+    """Huber's loss about ±1: linear beyond 3 from its centre."""
+
+    def huber(w, data):
+        away = jnp.abs(w[0] - data[0])
+        return jnp.mean(jnp.where(away < 3, away**2 / 2, 3 * (away - 1.5)))
+
+    losses = flows.from_loss(huber, jnp.zeros(1), (np.array([-1.0, 1.0]),))
+    with pytest.raises(BadInput, match="quadratic losses alone"):
+        sde.linear_fields(
+            sde.StochasticGradientProcess(losses, sde.UniformIndex(2, 1.0))
+        )
+
+
+def test_a_direction_without_curvature_has_no_stationary_moments():
+    """The abscissa is 0, and comes out as a rounding of it; a small one is no 0."""
+    centres = [[0.0, 0.0], [1.0, 1.0]]
+    flat = gradient(centres, np.array([[1.0, 0.0], [1.0, 0.0]]), 1.0)
+    assert abs(float(sde.moment_abscissa(flat))) < 1e-14
+    with pytest.raises(BadInput, match="beyond rounding"):
+        sde.stationary_switched_moments(flat)
+    traced = jax.jit(lambda f: sde.stationary_switched_moments(f).means)
+    assert np.all(np.isnan(traced(sde.linear_fields(flat))))
+    for kappa in (1e-3, 1e-9):  # the solve loses a factor 1/κ of its digits
+        small = gradient(centres, np.array([[1.0, kappa], [1.0, kappa]]), 1.0)
+        found = sde.stationary_switched_moments(small).second[1, 1]
+        exact = 0.25 + 0.25 * kappa / (kappa + 2)
+        assert float(found) == pytest.approx(exact, rel=1e-14 / kappa)
+
+
+def test_tails_of_laws_without_a_power():
+    """A point mass where all fields vanish; an exponential tail; powers one by one."""
+    curvatures = np.array([2.0, -1.0])
+    point = gradient([[0.3], [0.3]], curvatures, 6.0)
+    np.testing.assert_array_equal(sde.tail_index(point), [np.inf])
+    tilted = flows.quadratic_sum(PAIR, np.array([1.0, 0.0]), tilts=ENDS)
+    process = sde.StochasticGradientProcess(tilted, sde.UniformIndex(2, 1.0))
+    np.testing.assert_array_equal(sde.tail_index(process), [np.inf])
+    sde.stationary_switched_moments(process)  # and second moments are finite
+    for coordinate in (1, -1, 0.5):
+        with pytest.raises(BadInput, match="coordinate"):
+            sde.growth_exponent(point, 1.0, coordinate)
+    with pytest.raises(BadInput, match="diagonal"):
+        sde.growth_exponent(momentum(PAIR, 1.0, 1.0), 2.0)
+
+
+def test_moments_in_one_line_and_means_alone():
+    process = momentum(ENDS, 1.0, 1.0)
+    alone = sde.stationary_switched_moments(process, np.int64(1))
+    assert repr(alone) == "SwitchedMoments(means of 2 coordinates, 2 labels)"
+    for ask in ("second", "covariance"):
+        with pytest.raises(BadInput, match="degree=2"):
+            getattr(alone, ask)
+    later = sde.transient_switched_moments(process, state(1.0, 0.0), [1.0, 2.0])
+    assert repr(later) == (
+        "SwitchedMoments(means and second moments of 2 coordinates, 2 labels at 2 "
+        "times)"
+    )
+    q = np.array([[-1.0, 1.0], [2.0, -2.0]])
+    fields = sde.LinearFields(np.zeros((2, 1, 1)), np.zeros((2, 1)), q)
+    np.testing.assert_allclose(fields.stationary(), [2 / 3, 1 / 3], rtol=1e-14)
+
+
+def test_starts_that_are_none_of_the_process_are_refused():
+    process, zero = momentum(ENDS, 1.0, 1.0), jnp.zeros(1)
+    for y0 in (
+        state(1.0, 0.0, 7),
+        state(1.0, 0.0, 0.5),
+        state(1.0, 0.0, None),
+        state(np.nan, 0.0),
+        sde.SwitchingState(jnp.zeros(2), 0),
+        sde.SwitchingMomentumState(jnp.zeros((2, 1)), jnp.zeros((2, 1)), 0),
+        zero,
+    ):
+        with pytest.raises(BadInput):
+            sde.transient_switched_moments(process, y0, [1.0])
+    law = sde.transient_switched_moments(
+        process, state(1.0, 0.0, None), [1.0, 2.0], weights="stationary"
+    )
+    np.testing.assert_allclose(law.weights, 0.5, rtol=1e-14)
+    for wrong in ({"solver": "tsit"}, {"tolerance": -1.0}):
+        with pytest.raises(BadInput, match=next(iter(wrong))):
+            sde.transient_switched_moments(process, state(1.0, 0.0), [1.0], **wrong)
+    wide = flows.quadratic_sum(np.zeros((2, 50)))
+    large = sde.StochasticGradientProcess(wide, sde.UniformIndex(2))
+    with pytest.raises(BadInput, match="at most 4096"):
+        y0 = sde.SwitchingState(jnp.zeros(50), 0)
+        sde.transient_switched_moments(large, y0, [1.0])
 
 
 def test_traced_calls_and_gradients():
