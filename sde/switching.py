@@ -58,13 +58,25 @@ class SwitchingMomentumState(NamedTuple):
 def as_batches(value: Any) -> Any:
     """Rows of each label's loss, integers of shape [N, b]; None for one row a label.
 
+    All batches are of one size b >= 1, and in the mean over the labels each row counts
+    as often as it stands in them. Where b does not divide the number of rows, leave the
+    rest out, as one epoch of a data loader with `drop_last` does, or fill the last
+    batch up with rows of others, which then count twice.
+
     Raises:
-        BadInput: no array of row indices.
+        BadInput: no array of row indices: ragged or empty batches, other numbers.
     """
     if value is None or isinstance(value, Data):
         return value
-    array = value if is_traced(value) else np.asarray(value)
-    if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.integer):
+    try:
+        array = jnp.asarray(value) if is_traced(value) else np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            "batches hold row indices, shape [N, b], all of one size: leave a rest out "
+            f"or fill it up; {error}"
+        ) from None
+    whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if array.ndim != 2 or not array.size or not whole:
         raise BadInput(
             "batches hold row indices, shape [N, b], one batch a label; got "
             f"{array.dtype} of shape {array.shape}."
@@ -153,7 +165,8 @@ class StochasticGradientProcess(Switching):
             `flows.finite_sum`, or `flows.from_loss` with data.
         index: the label's process.
         friction: α > 0.
-        batches: rows of each label's loss, shape [N, b]; None for row i as loss i.
+        batches: rows of each label's loss, shape [N, b]; None for row i as loss i. A
+            rest of fewer than b rows is left out, or filled up with rows of others.
 
     Raises:
         BadInput: an objective that is no finite sum, an index with another number of
@@ -216,7 +229,8 @@ class StochasticGradientMomentumProcess(Switching):
         mass: m > 0, a number or a `flows.Schedule`; exact between jumps on quadratics
             where it is a number.
         friction: α > 0.
-        batches: rows of each label's loss, shape [N, b]; None for row i as loss i.
+        batches: rows of each label's loss, shape [N, b]; None for row i as loss i. A
+            rest of fewer than b rows is left out, or filled up with rows of others.
 
     Raises:
         BadInput: an objective that is no finite sum, an index with another number of

@@ -169,6 +169,19 @@ def test_a_step_counts_its_jumps():
     np.testing.assert_array_equal(run.aux.proposals, run.aux.jumps + 1)
 
 
+def in_batches(batches):
+    index = sde.UniformIndex(2, 1.0)
+    return sde.StochasticGradientProcess(flows.finite_sum(WELL), index, 1.0, batches)
+
+
+def test_a_batch_is_the_mean_of_its_rows_a_row_twice_counted_twice():
+    """-1.3 (x - mean of ±1 over the rows [0, 0] and [0, 1])."""
+    model = in_batches([[0, 0], [0, 1]])
+    for label, centre in ((0, 1.0), (1, 0.0)):
+        slope = model.gradient(label, jnp.full(1, 0.4))
+        np.testing.assert_allclose(slope, 1.3 * (0.4 - centre), rtol=1e-13)
+
+
 def test_bad_switching_is_refused():
     three = flows.from_loss(lambda x: jnp.sum(x**2), jnp.zeros(3))
     for make in (
@@ -183,6 +196,11 @@ def test_bad_switching_is_refused():
         lambda: switching(flows.finite_sum(WELL[:1]), 1.0),
         lambda: switching(flows.finite_sum((WELL[0], three)), 1.0),
         lambda: sde.ExactJumps(substeps=0),
+        lambda: in_batches([[0, 1], [1]]),
+        lambda: in_batches(np.zeros((2, 0), int)),
+        lambda: in_batches([[0.0], [1.0]]),
+        lambda: in_batches([["a"], ["b"]]),
+        lambda: in_batches([[0], [2]]),
     ):
         with pytest.raises(BadInput):
             make()
