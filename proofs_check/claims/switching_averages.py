@@ -166,15 +166,13 @@ def _(ctx: Context) -> Evidence:
     return _over_jumps(ctx, 2.0)
 
 
-QUICKENING = PowerSchedule(0.5, 0.5, 1.5)  # 24 rings in [0, 4], most of them late
-
-
 @states_at_jumps.control(
     "a clock that speeds up",
     expected=0.08687728,
 )
 def _(ctx: Context) -> Evidence:
-    return _over_jumps(ctx, QUICKENING)
+    # 24 rings in [0, 4], most of them late
+    return _over_jumps(ctx, PowerSchedule(0.5, 0.5, 1.5))
 
 
 # Averages over time.

@@ -24,7 +24,7 @@ from sde import (
     simulate,
 )
 
-RATE = PowerSchedule(1.0, 2.0, 1.5)
+RATE = (1.0, 2.0, 1.5)  # γ₀, τ and p of the clock
 HORIZON = 6.0
 RINGS = 24.8  # ∫ (1 + t/2)^1.5 from 0 to 6: 0.8 (4^2.5 - 1)
 STEP = 1.0
@@ -33,12 +33,13 @@ THINNING = Source(
     title="Simulation of nonhomogeneous Poisson processes by thinning",
     authors="P. A. W. Lewis and G. S. Shedler",
     year=1979,
-    location="Naval Research Logistics Quarterly 26(3), 403-413",
+    location="thinning; that rings are a unit Poisson process in ∫γ is the classical "
+    "change of time",
 )
 
 
 class _Counter(JumpProcess):
-    """A count that goes up by one at each ring of the clock `RATE`."""
+    """A count that goes up by one at each ring of a clock."""
 
     rate: PowerSchedule
     ahead: jax.Array = eqx.field(converter=jnp.asarray, default=1.0)  # of the bound
@@ -89,12 +90,12 @@ def _law(ctx: Context, counts: Any) -> Evidence:
 )
 def inhomogeneous_clock(ctx: Context) -> Evidence:
     """Numbers of rings of index paths, drawn by inversion of the integrated rate."""
-    return _inverted(ctx, RATE)
+    return _inverted(ctx, PowerSchedule(*RATE))
 
 
 def _inverted(ctx: Context, rate: PowerSchedule) -> Evidence:
     n = decide.law_sample_size(ctx.delta)
-    events = enough_events(UniformIndex(2, RATE), 0.0, HORIZON)
+    events = enough_events(UniformIndex(2, PowerSchedule(*RATE)), 0.0, HORIZON)
 
     def build():
         @jax.jit
@@ -131,7 +132,7 @@ def _(ctx: Context) -> Evidence:
 
 def _thinned(key: int, n: int, ahead: float) -> np.ndarray:
     run = simulate(
-        _Counter(RATE, ahead),
+        _Counter(PowerSchedule(*RATE), ahead),
         jnp.zeros(1),
         t1=HORIZON,
         scheme=ExactJumps(),

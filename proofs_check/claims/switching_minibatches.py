@@ -20,7 +20,7 @@ from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 from proofs_check.momentum_steps import noisy_law, positive, quadratic_step
-from proofs_check.papers import stochastic_gradient_process
+from proofs_check.papers import losing_momentum, stochastic_gradient_process
 from proofs_check.switching_quadratics import (
     exact_entries,
     example_state,
@@ -36,6 +36,7 @@ from sde import (
 )
 
 LATZ = stochastic_gradient_process("the process; the comparison is derived here")
+LOSING = losing_momentum("the process with momentum; the comparison is derived here")
 CLASSICAL = Source(
     title="Some methods of speeding up the convergence of iteration methods",
     authors="Boris T. Polyak",
@@ -72,7 +73,7 @@ def _with(process: Any, **values: Any) -> Any:
 
 @claim(
     "pdmp.minibatch-clock",
-    title="Minibatches of step η have the noise of switching at the rate 2/η",
+    title="Minibatches of step η have the noise of switching of relaxation rate 2/η",
     source=LATZ,
     statement=r"\frac{\mathrm{Var}_{\mathrm{SGD}}}{s^2} = \frac{\eta\kappa}{2-\eta"
     r"\kappa},\quad \frac{\mathrm{Var}_{\mathrm{exact}}}{s^2} = \tanh\frac{\eta\kappa}"
@@ -136,7 +137,10 @@ def _(ctx: Context) -> Evidence:
     source=LATZ,
     statement=r"\frac{\mathrm{Var}}{s^2} = \frac{1 - 2L(\kappa) + L(2\kappa)}"
     r"{1 - L(2\kappa)},\quad L(p) = (1 + p\eta/q)^{-q}\quad\text{at the rings}",
-    hypotheses=("a fresh draw at each ring", r"waits of mean $\eta$ in q stages"),
+    hypotheses=(
+        "a fresh draw of one of two losses at each ring",
+        r"waits of mean $\eta$ in q stages, $q = 1, 2$",
+    ),
     grade="proved",
 )
 def erlang_waits(ctx: Context) -> Evidence:
@@ -295,7 +299,7 @@ def _biases(scheme: Any, momentum: bool, steps: np.ndarray) -> np.ndarray:
 @claim(
     "pdmp.heavy-ball-to-process",
     title="Heavy ball with a slowly changing row tends to the process, at order 1",
-    source=LATZ,
+    source=LOSING,
     statement=r"\mathrm{Var}_h = s^2\frac{\kappa(\alpha+mr)}{\alpha(\kappa+\alpha r"
     r"+mr^2)}\,(1 + O(h)),\quad \rho = e^{-rh},\ \text{implicit friction}",
     hypotheses=(r"$f_i = \kappa(x-a_i)^2/2$",),
@@ -310,7 +314,7 @@ def heavy_ball_to_process(ctx: Context) -> Evidence:
     return decide.order(1, steps, errors, floor=1e-13)
 
 
-@heavy_ball_to_process.control("the exact flow of each row, which is of order 2")
+@heavy_ball_to_process.control("the exact flow of each row: order 2", expected=2.0)
 def _(ctx: Context) -> Evidence:
     steps = 0.1 * 0.5 ** np.arange(7)
     errors = _biases(GridSwitch(), True, steps)
