@@ -35,6 +35,7 @@ def test_the_principal_flow_passes_through_every_iterate():
         assert np.max(np.abs(others - dots)) > 0.05
 
 
+@pytest.mark.slow
 def test_only_the_second_term_does_no_work_round_a_circle():
     _, numbers = modified_curl(size=5)
     second, third = numbers["work"]

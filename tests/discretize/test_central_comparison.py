@@ -184,6 +184,7 @@ def schedule(count):
     return 0.01 * (1 + 0.02 * count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pairing",
     [
@@ -263,6 +264,7 @@ def test_a_scheme_is_for_central_flows():
         compare(VALLEY, SGD(learning_rate=0.01), start(), steps=3, scheme=SCHEME)
 
 
+@pytest.mark.slow
 def test_an_optimiser_that_diverges_is_refused():
     """Far out z is thrown to where the curvature in x is negative."""
     scheme = CentralEuler(block=2, project_start=True)

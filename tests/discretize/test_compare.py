@@ -107,6 +107,7 @@ def test_an_equinox_module_with_a_static_leaf():
     assert np.max(run.exact_gap) < 50 * EPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "hyper"),
     [

@@ -121,6 +121,7 @@ def _run(optimizer, steps=6):
 ADAM_HERE = optax.adam(1e-3, 0.9, 0.99, 1e-4)
 
 
+@pytest.mark.slow
 def test_adams_preconditioner_and_the_sharpness_in_it():
     """P = (1 - β₁^k)(√(ν/(1-β₂^k)) + ε) after k steps; λ_max(P⁻¹H) by dense eigh."""
     objective, params, state = _run(ADAM_HERE)

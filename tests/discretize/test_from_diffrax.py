@@ -105,6 +105,7 @@ def test_stationary_moments_have_the_models_temperature(scheme, model, rate):
     assert errors[0] / errors[1] == pytest.approx(rate, rel=0.1)
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_the_gibbs_second_moment():
     """4000 paths, 6 standard errors: false alarm 2e-9, sees 0.05 in E x²."""
 

@@ -166,6 +166,7 @@ class Tamed(Scheme):
         return Step(y + h * v / (1 + root * jnp.abs(v)) + kick, carry)
 
 
+@pytest.mark.slow
 def test_taming_by_the_root_of_h_leaves_half_powers():
     flow = symbols_like(OverdampedLangevin(from_sympy(X**2 / 2, [X]), 1.0))
     x = symbol_vector("x", 1, positive=True)

@@ -164,6 +164,7 @@ def test_a_method_of_order_two_has_no_second_term():
     assert np.max(np.abs(third)) > 1e-3
 
 
+@pytest.mark.slow
 def test_implicit_euler_turns_the_sign_of_the_second_term():
     """y₁ = y + h v(y₁) is the adjoint of explicit Euler: f₂ changes sign."""
 

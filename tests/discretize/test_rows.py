@@ -187,6 +187,7 @@ class Faster(GradientFlow):
         return 1.5 * super().vector_field(t, y)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_off_has_no_order():
     """Negative control: a wrong unit of time leaves an error that stays."""
     wrong = replace(SGD, dynamics=lambda f, hyper: Faster(f))

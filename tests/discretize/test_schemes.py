@@ -41,6 +41,7 @@ LADDER = 0.1 * 0.5 ** np.arange(6)
 # -- orders ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "p"),
     [

@@ -176,6 +176,7 @@ def test_u_counts_for_both_parts_that_it_joins():
         Splitting("U, C").noise_like(model, zero)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [UBU, BUB])
 def test_words_with_u_have_order_two_by_maps_and_by_generators(word):
     """No defect at h, h²; at h³ the traced maps and L_U = L_A + L_O agree."""

@@ -152,6 +152,7 @@ def test_it_is_plain_sgd_on_the_reparametrised_loss():
     np.testing.assert_allclose(run.positions, x, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_row_follows_its_flow_to_order_1():
     row, rates = WEIGHT_NORMALISED_SGD, 0.02 * 0.5 ** np.arange(5)
     ladder = convergence(row, wavy(), START, learning_rates=rates, t1=1.0, norm="end")

@@ -45,6 +45,7 @@ def test_a_start_without_the_series_is_seen():
     assert np.max(np.abs(run.positions - bessel(TIMES, 3.0))) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_start_has_the_orders_that_it_names():
     """Doubled times: 2⁶ in the position and 2⁵ in the velocity, on a wavy loss."""
     flow = flows.AcceleratedFlow(wavy(), 3.0)

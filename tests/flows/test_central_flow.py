@@ -170,6 +170,7 @@ def test_scalar_rmsprop_at_the_edge_has_its_closed_form(bumpy):
     assert abs(growth) < 1e-8
 
 
+@pytest.mark.slow
 def test_below_the_edge_nothing_oscillates(bumpy):
     flow = CentralFlow(bumpy, RMSProp(1e-3, 0.9, initial=1.0))
     y = flow.start(START)

@@ -72,6 +72,7 @@ def test_rkc2_has_chebyshevs_polynomial(reach):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", [5.0, 60.0, 2000.0])
 def test_rock4_is_stable_and_damped(reach):
     z = np.concatenate([-np.linspace(0, 1, 401), [-1.3]]) * reach

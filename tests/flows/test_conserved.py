@@ -123,6 +123,7 @@ def test_balancedness_is_proved_and_its_sum_refuted(widths):
     assert found.witness is not None
 
 
+@pytest.mark.slow
 def test_a_quantity_may_hold_the_models_own_parameters():
     """The invariant of weight normalisation, with c_s a symbol; without c_s, not."""
     x, y = sympy.symbols("x y", real=True)

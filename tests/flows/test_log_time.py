@@ -41,6 +41,7 @@ def test_the_scaled_gradient_is_the_gradient_times_its_scale(name):
         np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 2.5])
 def test_the_field_is_the_flow_times_the_rate_of_the_clock(offset):
     """By the general rule and by the scaled gradient, which takes no e^s."""
@@ -52,6 +53,7 @@ def test_the_field_is_the_flow_times_the_rate_of_the_clock(offset):
         assert float(flow.clock(flow.time(s))) == pytest.approx(1.2, rel=1e-14)
 
 
+@pytest.mark.slow
 def test_both_clocks_arrive_at_one_point():
     """The orbit is the flow's: s = log(1 + t) at t = e² - 1."""
     f, x = wavy(), jnp.array([1.2, 0.8])

@@ -120,6 +120,7 @@ def test_polyaks_step():
     assert np.isfinite(jax.jit(jax.grad(lambda x: polyak_step(f, x)))(x)).all()
 
 
+@pytest.mark.slow
 def test_a_sign_flow_stops_where_a_sign_changes():
     """On a separable quadratic |x_i| falls at unit speed: 0 at |x_i(0)|."""
     run = solve(

@@ -120,6 +120,7 @@ def test_outputs_of_the_natural_flow_decay_together():
     np.testing.assert_allclose(run.loss, run.loss[0] * decay**2, atol=LOOSE)
 
 
+@pytest.mark.slow
 def test_the_natural_field_against_the_pseudo_inverse_of_f():
     f = SquareLoss(outputs, [0.4, 0.2, -0.3], 6)
     field = eqx.filter_jit(NaturalGradientFlow(f).vector_field)(0.0, SIX)

@@ -148,6 +148,7 @@ def test_inactive_directions_have_no_part():
     require_solution(a, b, small)
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_problems_one_by_one():
     rng = np.random.default_rng(5)
     a = jnp.asarray(np.stack([symmetric(rng) for _ in range(5)]))
@@ -258,6 +259,7 @@ def problem(case):
     return jnp.asarray(a), jnp.asarray(b), jnp.asarray(active)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["all active", "repeated eigenvalues", "two active", "one active"]
 )

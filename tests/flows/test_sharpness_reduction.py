@@ -81,6 +81,7 @@ def test_a_valleys_flow_in_closed_form_by_chart_and_by_kernel(name):
     )
 
 
+@pytest.mark.slow
 def test_the_flow_on_the_sphere_in_closed_form_by_chart_and_by_kernel():
     expected = root_of(sphere_time, 6.0, 0.5, np.pi - 1e-9)
     f, oscillation = spherical_valley(), WeightDecayOscillation()

@@ -79,6 +79,7 @@ def test_a_maximum_that_cancels_is_no_kink():
     )
 
 
+@pytest.mark.slow
 def test_a_start_with_kinks_is_warned_of():
     f, x = network(jax.nn.relu)
     flow = CentralFlow(f, GradientDescent(0.1))

@@ -85,6 +85,7 @@ def invariant_along(flow, run):
     return (w / norms) @ null * growth
 
 
+@pytest.mark.slow
 def test_the_norm_and_the_unseen_part_are_kept_as_the_theorem_says():
     flow = flows.WeightNormalisedFlow(REGRESSION, 0.6)
     y = flow.start(jnp.asarray(0.1 * DIRECTION), 1.2)

@@ -42,6 +42,7 @@ def test_seeds_are_fixed_and_differ():
     assert seed_of("a", seed=1, chunk=11) != seed_of("a", seed=11, chunk=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [normal(), exponential], ids=["normal", "skewed"])
 def test_level_and_power_of_the_driver(sample):
     """Level 0.01 over all four looks, 250 runs of each kind, delta = 0.2.

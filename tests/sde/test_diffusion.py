@@ -163,6 +163,7 @@ def test_ito_noise_of_geometric_motion():
     assert equal_symbolically(found, stratonovich).status == "refuted"
 
 
+@pytest.mark.slow
 def test_the_adjoint_carries_the_lognormal_density():
     """∂ₜp = L*p for the law of geometric Brownian motion."""
     a, b = 0.3, 0.5

@@ -53,6 +53,7 @@ def test_threefry_gives_the_known_answers_of_random123(key, counter, expected):
     assert tuple(int(w) for w in words) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float64", "inversion-float32"])
 def test_a_pair_is_the_blocks_of_two_steps_and_a_path_the_blocks_of_all(name):
     noise = as_noise(name)

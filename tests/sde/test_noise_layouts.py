@@ -27,6 +27,7 @@ def run(save, t1=0.34, h=0.02, start=1.0, noise=None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
     [

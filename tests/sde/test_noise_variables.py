@@ -58,6 +58,7 @@ def test_the_polynomials_interpolate_at_chebyshev_nodes(resolution, kind):
         assert largest / 2 ** (2 * n - 1) < ALL[resolution, kind]
 
 
+@pytest.mark.slow
 def test_every_angle_of_float32():
     """All 2²³ cells of the half circle, and its opposite half."""
     cell = np.arange(CELLS, dtype=np.uint32)

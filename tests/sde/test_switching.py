@@ -31,6 +31,7 @@ def starts(n, labels=2):
     return sde.SwitchingState(position, jnp.arange(n) % labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["never_repeat", "fresh_draw"])
 def test_the_two_state_law_is_beta(convention):
     """DKW at false alarm 1e-9: 5·10⁴ paths refuse laws further than 0.0293."""
@@ -51,6 +52,7 @@ def test_the_two_state_law_is_beta(convention):
     assert dkw_distance(plus, beta(b, b + 1).cdf) > dkw_radius(len(plus))
 
 
+@pytest.mark.slow
 def test_the_label_relaxes_at_the_stated_rate():
     """6.2 standard errors: false alarm 1e-9; sees rates off by 4 per cent."""
     centres = [[0.0], [1.0], [2.0]]
