@@ -82,6 +82,17 @@ def require_saved(at: Any, times: int) -> None:
         )
 
 
+def require_scheme(process: Any, scheme: Any) -> None:
+    """Refuse a scheme that the process cannot be stepped by, where it says so.
+
+    Raises:
+        BadInput: of the process's own `require_scheme`.
+    """
+    refuse = getattr(process, "require_scheme", None)
+    if refuse is not None:
+        refuse(scheme)
+
+
 def require_label(name: str, value: Any, labels: int, *, drawn: bool = False) -> None:
     """Refuse what is no label in {0, ..., N-1}, or no array of them.
 

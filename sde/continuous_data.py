@@ -8,12 +8,14 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flows.door import require_number
 from flows.dynamics import Part, parameter
 from flows.errors import BadInput
 from flows.scheme import Draw
+from flows.types import is_traced
 from sde._checks import require_positive
 from sde.diffusion import Diffusion, NoisyPart
 
@@ -50,7 +52,8 @@ class ContinuousDataProcess(Diffusion):
     The folded path is exact on any grid. Parts: "X" moves x for the datum at hand
     (without an exact map: a splitting takes an inner scheme for it), "V" moves the
     datum exactly. Under `Splitting("X 1/2, V, X 1/2", inner=...)` the variance of x is
-    right to order 2; schemes that do not fold leave the box.
+    right to order 2; schemes that step the whole noise would leave the box, and are
+    refused.
 
     Reference: Jin, Latz, Liu and Schönlieb, "A Continuous-time Stochastic Gradient
     Descent Method for Continuous Data", JMLR 24, 2023, arXiv 2112.03754.
@@ -62,7 +65,8 @@ class ContinuousDataProcess(Diffusion):
 
     Raises:
         BadInput: a loss that is no function, a volatility or friction that is not
-            positive.
+            positive; (from a simulation) a datum outside of the box, a scheme that is
+            no splitting.
     """
 
     equation: ClassVar[str] = (
@@ -86,6 +90,33 @@ class ContinuousDataProcess(Diffusion):
             raise BadInput(f"loss is a function of (x, v); got {self.loss!r:.60}.")
         require_positive("volatility", self.volatility)
         require_number("friction", self.friction, positive=True)
+
+    def require_inside(self, y: Any) -> None:
+        """Refuse what is no state with a datum in the box.
+
+        Raises:
+            BadInput: with the state that is wanted.
+        """
+        right = isinstance(y, ContinuousDataState)
+        if right and (is_traced(y) or np.all(np.abs(np.asarray(y.datum) - 0.5) <= 0.5)):
+            return
+        raise BadInput(
+            "a start is ContinuousDataState(position, datum), the datum in [0, 1]ᵏ; "
+            f"got {y!r:.80}."
+        )
+
+    def require_scheme(self, scheme: Any) -> None:
+        """Refuse a scheme that is no splitting: the datum would leave the box.
+
+        Raises:
+            BadInput: with a splitting.
+        """
+        if not hasattr(scheme, "parts_of"):
+            raise BadInput(
+                f"{type(scheme).__name__} steps the datum's noise without folding it "
+                "into the box: take a splitting, as Splitting('X 1/2, V, X 1/2', "
+                "inner=RungeKutta(diffrax.Heun()))."
+            )
 
     def vector_field(self, t, y: ContinuousDataState) -> ContinuousDataState:
         """(-∇ₓ f(x, v)/α, 0)."""

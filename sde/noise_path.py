@@ -12,6 +12,7 @@ import numpy as np
 from flows.dynamics import Dynamics, State
 from flows.errors import BadInput
 from flows.scheme import Scheme
+from sde._checks import require_scheme
 from sde.noise import Noise, as_key, as_noise, halves
 
 
@@ -40,8 +41,10 @@ def draw_noise(
         A pytree of arrays with a leading axis [steps]; None where nothing is drawn.
 
     Raises:
-        BadInput: a missing key, or fewer than one step.
+        BadInput: a missing key, fewer than one step, or a scheme that the model is not
+            stepped by.
     """
+    require_scheme(dynamics, scheme)
     draws = scheme.noise_like(dynamics, y)
     if draws is None:
         return None

@@ -11,6 +11,7 @@ from flows.door import require_instance
 from flows.dynamics import Dynamics, State
 from flows.scheme import Scheme
 from flows.types import Scalar
+from sde._checks import require_scheme
 from sde.brownian import SummedNoise, require_brownian
 from sde.chunk import run_chunk
 from sde.chunks import Batches, Kept
@@ -116,6 +117,7 @@ def require_pair(process: Any, scheme: Any) -> None:
     """Refuse what is no process, or no scheme."""
     require_instance(process, Dynamics, "simulate takes a process")
     require_instance(scheme, Scheme, "simulate takes a scheme, as Euler()")
+    require_scheme(process, scheme)
 
 
 def as_statistics(save: Any, one: State) -> Any:

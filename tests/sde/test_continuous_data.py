@@ -10,7 +10,7 @@ from sde_helpers import dkw_distance, dkw_radius
 
 import flows
 import sde
-from discretize import RungeKutta, Splitting
+from discretize import Euler, RungeKutta, Splitting
 from flows import BadInput
 from sde.continuous_data import fold_into_unit
 
@@ -101,6 +101,18 @@ def test_what_is_no_process_of_data_is_refused():
         with pytest.raises(BadInput):
             make()
     y = sde.ContinuousDataState(jnp.zeros(1), jnp.zeros(1))
+    arguments = {"t1": 1.0, "h": 0.5, "key": 0, "paths": 2}
+    word = Splitting("V, X", RungeKutta(diffrax.Euler()))
+    for start, scheme, words in (
+        (y._replace(datum=jnp.full(1, 7.3)), word, "in \\[0, 1\\]"),
+        (y._replace(datum=jnp.full((2, 1), -1e-9)), word, "in \\[0, 1\\]"),
+        (jnp.zeros(1), word, "in \\[0, 1\\]"),
+        (y, Euler(), "folding"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            sde.simulate(MODEL, start, scheme=scheme, **arguments)
+    with pytest.raises(BadInput, match="folding"):
+        sde.draw_noise(Euler(), MODEL, y, 0, 2)
     noise = sde.draw_noise(
         Splitting("V, X", RungeKutta(diffrax.Euler())), MODEL, y, 0, 2
     )
