@@ -16,6 +16,7 @@ from flows.dynamics import State, parameter
 from flows.errors import BadInput, SolveFailed
 from flows.ravel import require_finite
 from flows.types import Scalar, is_traced
+from sde._checks import require_label, require_switching_state
 from sde.index_path import IndexPath
 from sde.switching import Switching
 
@@ -55,9 +56,9 @@ def solve_switching(
     r"""Solve x' = v(t, x; I(t)) along a drawn path of the label, for any losses f_i.
 
     The field jumps with the label. An adaptive solver that is not told where steps over
-    short stays and reports success: of a few hundred paths with twenty rings each a
-    third is wrong by more than 1e-3 at tolerances of 1e-8, the worst by 0.1. Both
-    methods here tell it:
+    short stays and reports success: of 256 paths with some twenty rings each, at
+    tolerances of 1e-8, more than a tenth are wrong by over 1e-3, the worst by over
+    0.05. Both methods here tell it:
 
     - "declared": one solve, in which each ring is a time that no step crosses. The
       faster one for an ensemble, whose paths wait for one another once.
@@ -71,8 +72,8 @@ def solve_switching(
         process: a switching process, with or without momentum.
         path: of `draw_index_path(process.index, ...)`, from t0 to t1 or beyond; with a
             leading axis [paths] for an ensemble.
-        y0: state at t0; its label is not looked at. With a leading axis [paths], or
-            one state for all paths.
+        y0: state at t0; its label is not used, and may be None. With a leading axis
+            [paths], or one state for all paths.
         t1: end (time).
         t0: start.
         times: where states are wanted, increasing, within [t0, t1]; t1 where None.
@@ -91,7 +92,10 @@ def solve_switching(
     require_instance(process, Switching, "solve_switching takes a switching process")
     require_instance(path, IndexPath, "path is one of sde.draw_index_path")
     require_finite(y0, "the start")
-    batch = _require_states(process, path, y0)
+    require_switching_state(process, y0, drawn=True)
+    require_label("a label of the path", path.labels, process.labels)
+    batch = _require_states(path, y0)
+    y0 = y0._replace(label=None)
     wide = y0.position.dtype == jnp.float64
     rtol = (1e-8 if wide else 1e-4) if rtol is None else rtol
     atol = (1e-10 if wide else 1e-6) if atol is None else atol
@@ -122,14 +126,13 @@ def _solve(
     """States, steps and whether the solve failed; mapped over paths where batched."""
 
     def one(path, y0):
-        moving = y0._replace(label=None)
         options = {
             "solver": solver,
             "stepsize_controller": diffrax.PIDController(rtol=rtol, atol=atol),
             "max_steps": max_steps,
         }
         solve = _declared if method == "declared" else _segments
-        ys, steps, failed = solve(process, path, moving, t0, t1, times, options)
+        ys, steps, failed = solve(process, path, y0, t0, t1, times, options)
         return ys._replace(label=path.at(times)), steps, failed
 
     if batch is None:
@@ -209,19 +212,16 @@ def _require_options(method, solver, rtol, atol, max_steps) -> None:
     require_whole("max_steps", max_steps)
 
 
-def _require_states(process: Switching, path: IndexPath, y0: Any) -> bool | None:
+def _require_states(path: IndexPath, y0: Any) -> bool | None:
     """None for one path; else whether the start has an axis of paths."""
-    shape = jnp.shape(getattr(y0, "position", 0.0))
-    many = np.shape(path.times)[:-1]
-    n = (process.objective.size,)
-    fits = hasattr(y0, "_replace") and hasattr(y0, "label")
-    if not fits or len(many) > 1 or shape not in (n, (*many, *n)):
+    many, head = np.shape(path.times)[:-1], np.shape(y0.position)[:-1]
+    if len(many) > 1 or head not in ((), many):
         raise BadInput(
-            "y0 is a state of the process, such as SwitchingState(position, label), "
-            f"with positions of shape {n} or, with many paths, [paths, {n[0]}]; got "
-            f"{y0!r:.80} for {many or 1} paths."
+            "y0 is one state for all paths or, with many paths of the label, has their "
+            f"leading axis; got positions of shape {np.shape(y0.position)} for paths "
+            f"of shape {many}."
         )
-    return None if not many else shape != n
+    return None if not many else head == many
 
 
 def _require_times(t0: Any, t1: Any, times: Any) -> Any:

@@ -19,6 +19,7 @@ from sde._checks import require_positive
 from sde.jump_process import JumpProcess
 from sde.jumps import JumpCount
 from sde.noise import subkeys, uniform_of, uniforms
+from sde.samplers.velocity import maybe_parameter
 
 FAILED = (
     "a solve between two jumps failed: its tolerances are too tight, the flow leaves "
@@ -199,7 +200,7 @@ class ClockChange(SolvedJumps):
 
     rtol: Array = eqx.field(converter=parameter, default=1e-8)
     atol: Array = eqx.field(converter=parameter, default=1e-10)
-    phantom: Any = None
+    phantom: Any = eqx.field(converter=maybe_parameter, default=None)
     max_events: int = eqx.field(static=True, default=100_000)
 
     def __check_init__(self):
@@ -209,7 +210,7 @@ class ClockChange(SolvedJumps):
 
     def phantom_rate(self, h: Any) -> Float[Array, ""]:
         """δ, or 1/h."""
-        return 1 / h if self.phantom is None else parameter(self.phantom)
+        return 1 / h if self.phantom is None else self.phantom
 
     def arrive(self, process, t, y, left, amount, extra) -> _Arrival:
         """One solve in the clock; where it ends too late, one in time."""

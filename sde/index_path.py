@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flows.door import require_instance, require_number, require_whole
-from flows.errors import BadInput
-from sde._checks import is_concrete
+from flows.errors import BadInput, SolveFailed
+from sde._checks import is_concrete, require_label
 from sde.index import Index
 from sde.noise import key_words, subkeys, threefry, uniform_of
 from sde.noise_variables import Words
@@ -32,6 +32,11 @@ class IndexPath(NamedTuple):
     rings: Int[Array, ""]
     overflow: Any
 
+    def __repr__(self) -> str:
+        shape = jnp.shape(self.times)
+        many = f"{shape[0]} paths, " if len(shape) == 2 else ""
+        return f"IndexPath({many}{shape[-1]} rings drawn)"
+
     def at(self, t: Any) -> Any:
         """The labels at times t (right continuous), of t's shape."""
         return self.labels[jnp.searchsorted(self.times, t, side="right")]
@@ -45,8 +50,7 @@ def enough_events(index: Index, t0: float, t1: float) -> int:
 
 def first_label(index: Index, start: Any) -> Int[Array, ""]:
     """A label of the stationary law, from a key that serves nothing else."""
-    below = jnp.cumsum(index.stationary())[:-1] <= uniform_of(start)
-    return jnp.sum(below)
+    return index.stationary_label(jnp.zeros((), int), uniform_of(start))
 
 
 def next_ring(
@@ -57,8 +61,22 @@ def next_ring(
     One call of the generator, a word of 32 bits each: waits lie within 1.2e-10 and 22.9
     mean waits, and their law is off by 2^-33 in distribution.
     """
-    counter = jnp.asarray(k).astype(jnp.uint32), jnp.uint32(0)
-    wait, choice = map(_uniform, threefry(chain, counter))
+    return ring_after(index, ring_words(chain, k), t, label)
+
+
+def ring_words(chain: Words, k: Any) -> Words:
+    """The two words from which ring k is made, of the shape of the chain's."""
+    counter = jnp.broadcast_arrays(
+        jnp.asarray(k).astype(jnp.uint32), jnp.zeros_like(chain[0])
+    )
+    return threefry(chain, (counter[0], counter[1]))
+
+
+def ring_after(
+    index: Index, words: Words, t: Any, label: Any
+) -> tuple[Float[Array, ""], Any]:
+    """The wait for the ring of these words after (t, label), and the next label."""
+    wait, choice = map(_uniform, words)
     delay = index.delay(t, label, -jnp.log(wait))
     return delay, index.next_label(label, choice)
 
@@ -90,13 +108,17 @@ def draw_index_path(
         label0: the label at t0; drawn from the stationary law where None.
 
     Raises:
-        BadInput: no index, a horizon that is not positive, events below 1.
+        BadInput: no index, a horizon that is not positive, events below 1, a label0
+            out of {0, ..., N-1}.
+        SolveFailed: K rings do not reach t1. Under a transformation of jax no value is
+            looked at, and the path's `overflow` says it.
     """
     require_instance(index, Index, "index is an Index, as UniformIndex(2)")
+    require_label("label0", label0, index.labels, drawn=True)
+    require_horizon(t0, t1)
     if events is None:
         if not is_concrete(t0, t1, index):
             raise BadInput("give `events` where times or rates are traced.")
-        require_number("t1 - t0", t1 - t0, positive=True)
         events = enough_events(index, float(t0), float(t1))
     require_whole("events", events, 1)
     start, chain = subkeys(key, 0, 2)
@@ -108,10 +130,29 @@ def draw_index_path(
 
     def ring(at, k):
         t, label = at
-        delay, after = next_ring(index, chain, k, t, label)
-        return (t + delay, after), (t + delay, after)
+        delay, label = next_ring(index, chain, k, t, label)
+        # a clock that has run out rings no more
+        t = jnp.where(jnp.isinf(t), jnp.inf, t + delay)
+        return (t, label), (t, label)
 
     _, (times, labels) = jax.lax.scan(ring, (t0, label0), jnp.arange(events))
-    rings = jnp.sum(times <= t1)
     labels = jnp.concatenate([label0[None], labels])
-    return IndexPath(times, labels, rings, rings == events)
+    # a time that is no number reaches nothing
+    path = IndexPath(times, labels, jnp.sum(times <= t1), ~(times[-1] > t1))
+    if is_concrete(path.overflow) and path.overflow:
+        raise SolveFailed(
+            f"{events} rings do not reach t1 = {float(t1):g}: give more `events`, or "
+            "none, and enough are drawn."
+        )
+    return path
+
+
+def require_horizon(t0: Any, t1: Any) -> None:
+    """Refuse times that are no finite numbers, and t1 <= t0 (traced ones pass).
+
+    Raises:
+        BadInput: with the time.
+    """
+    require_number("t0", t0)
+    require_number("t1", t1)
+    require_number("t1 - t0", t1 - t0, positive=True)

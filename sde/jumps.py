@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from flows.door import require_whole
 from flows.dynamics import State
 from flows.errors import BadInput
 from flows.scheme import Draw, Scheme, Step
@@ -44,7 +45,9 @@ class ExactJumps(Scheme):
     Without `waiting`, jumps are thinned from a clock of rate `bound(t, y, horizon)`,
     again exact in law, and a rate above the bound is an error, never a silent bias.
     Without `exact`, the flow is `substeps` steps of the classical Runge-Kutta method
-    between any two events, at an error of O((h/substeps)⁴).
+    between any two events, at an error of O((h/substeps)⁴): the method is explicit, and
+    blows up where the flow relaxes faster than it steps, as when a mass goes to 0.
+    There `sde.solve_switching` with an implicit solver follows a path of the label.
 
     Reference: Lewis and Shedler, Naval Research Logistics Quarterly 26(3), 1979
     (thinning).
@@ -62,11 +65,8 @@ class ExactJumps(Scheme):
     max_events: int = eqx.field(static=True, default=100_000)
 
     def __check_init__(self):
-        if self.substeps < 1 or self.max_events < 1:
-            raise BadInput(
-                "substeps and max_events are at least 1; got "
-                f"{self.substeps} and {self.max_events}."
-            )
+        require_whole("substeps", self.substeps)
+        require_whole("max_events", self.max_events)
 
     def noise_like(self, dynamics: Any, y: Any) -> Draw:
         """Two words, the key of the step's events."""

@@ -8,15 +8,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from flows.door import require_instance, require_number, require_whole
+from flows.door import as_floats, require_instance, require_whole
 from flows.dynamics import State
 from flows.errors import BadInput
-from sde.index_path import IndexPath, first_label, next_ring
+from sde._checks import is_concrete, require_label, require_switching_state
+from sde.index_path import (
+    IndexPath,
+    first_label,
+    next_ring,
+    require_horizon,
+)
 from sde.jump_process import JumpProcess
 from sde.jumps import state_after
 from sde.noise import key_words, subkeys, uniform_of
+from sde.samplers.velocity import VelocityJumps
 from sde.switching import Switching
 
 
@@ -49,12 +57,35 @@ class Skeleton(eqx.Module):
 
     @property
     def times(self) -> Float[Array, " K"]:
-        """The times of the points."""
-        return self.t0 + jnp.cumsum(self.delays) - self.delays
+        """The times of the points, increasing; t1 after the last jump."""
+        zero = jnp.zeros_like(self.delays[0])
+        elapsed = jax.lax.scan(lambda s, delay: (s + delay, s), zero, self.delays)[1]
+        return self.t0 + elapsed
 
     def at(self, t: Any) -> State:
-        """The state at one time t in [t0, t1], right continuous."""
-        times = self.times
+        """The state at times t in [t0, t1], right continuous.
+
+        Args:
+            t: one time, or several of shape [times]; a traced time is not looked at.
+
+        Returns:
+            The state, leaves of shape [...] or [times, ...].
+
+        Raises:
+            BadInput: times outside [t0, t1], or of another shape.
+        """
+        if is_concrete(t, self.t0, self.t1):
+            t, t0, t1 = as_floats("t", t), float(self.t0), float(self.t1)
+            if not np.all((t >= t0) & (t <= t1)):
+                raise BadInput(f"t lies in [{t0:g}, {t1:g}]; got {t}.")
+        if jnp.ndim(t) > 1:
+            raise BadInput(f"t is one time or a vector of them; got {jnp.shape(t)}.")
+        t, times = jnp.asarray(t, self.delays.dtype), self.times
+        if jnp.ndim(t):
+            return jax.vmap(lambda one: self._at(times, one))(t)
+        return self._at(times, t)
+
+    def _at(self, times: Any, t: Any) -> State:
         k = jnp.searchsorted(times, t, side="right") - 1
         y = jax.tree.map(lambda a: a[k], self.states)
         return self.process.exact(times[k], y, t - times[k])
@@ -101,13 +132,13 @@ def draw_skeleton(
         path: which path of the ensemble with this key.
 
     Raises:
-        BadInput: a process without an exact flow or exact waiting times, events below
-            1, times that are not finite.
+        BadInput: a process without an exact flow or exact waiting times, a start that
+            is none of the process's, events below 1, t1 <= t0.
     """
     require_exact(process)
+    require_start(process, y0)
     require_whole("events", events, 1)
-    require_number("t0", t0)
-    require_number("t1", t1)
+    require_horizon(t0, t1)
     t0, t1 = (jnp.asarray(t, dtype=float) for t in (t0, t1))
     y, chain = begin(process, y0, key, path)
 
@@ -127,18 +158,24 @@ def follow_index_path(
     Args:
         process: a switching process with an exact flow.
         y0: start; its label is that of the path.
-        path: from `sde.draw_index_path` on [t0, t1].
+        path: from `sde.draw_index_path` from t0 to t1, or beyond.
         t1: end (time).
         t0: start.
 
     Raises:
-        BadInput: no switching process, or none with an exact flow.
+        BadInput: no switching process, or none with an exact flow; a start that is none
+            of the process's; a path with other labels, with rings before t0, or that
+            ends before t1 (traced ones pass; `overflow` then says the latter).
     """
     require_instance(process, Switching, "follow_index_path takes a switching process")
     require_exact(process)
+    require_start(process, y0)
+    require_horizon(t0, t1)
+    _require_path(process, path, t0, t1)
     t0, t1 = (jnp.asarray(t, dtype=float) for t in (t0, t1))
     labels = path.labels
     waits = jnp.diff(path.times, prepend=t0)
+    waits = jnp.where(jnp.isinf(path.times), jnp.inf, waits)  # inf - inf is no number
     points = waits.shape[0]
 
     def step(k, loop):
@@ -150,6 +187,39 @@ def follow_index_path(
     return Skeleton(process, t0, t1, *walk(step, start, t1 - t0, points))
 
 
+def _require_path(process: Switching, path: Any, t0: Any, t1: Any) -> None:
+    require_instance(path, IndexPath, "path is one of sde.draw_index_path")
+    if jnp.ndim(path.times) != 1:
+        raise BadInput("follow_index_path follows one path; map it with jax.vmap.")
+    require_label("a label of the path", path.labels, process.labels)
+    if not is_concrete(path.times, t0, t1):
+        return
+    first, last = float(path.times[0]), float(path.times[-1])
+    if first < float(t0):
+        raise BadInput(f"the path rings at {first:g}, before t0 = {float(t0):g}.")
+    if not last > float(t1):
+        raise BadInput(
+            f"the path of the label ends at {last:g}, before t1 = {float(t1):g}: draw "
+            "more events of it, or to t1."
+        )
+
+
+def require_start(process: JumpProcess, y0: Any) -> None:
+    """Refuse what is no start of a process; a label may be None, and it is drawn.
+
+    Args:
+        process: a jump process.
+        y0: one state, or states with a leading axis of paths.
+
+    Raises:
+        BadInput: with the state that is wanted.
+    """
+    if isinstance(process, Switching):
+        require_switching_state(process, y0, drawn=True)
+    elif isinstance(process, VelocityJumps):
+        process.require_inside(y0)
+
+
 def require_exact(process: Any) -> None:
     """Refuse what has no exact flow or no exact waiting times.
 
@@ -157,21 +227,30 @@ def require_exact(process: Any) -> None:
         BadInput: with what is missing.
     """
     require_instance(process, JumpProcess, "a skeleton is that of a jump process")
-    name, kind = type(process).__name__, type(process)
+    kind = type(process)
     lacks = [
         m for m in ("exact", "waiting") if getattr(kind, m) is getattr(JumpProcess, m)
     ]
     if isinstance(process, Switching) and not process.solved:
         lacks = ["exact"]
     if lacks:
-        raise BadInput(_lacking(name, lacks))
+        raise BadInput(_lacking(process, lacks))
 
 
-def _lacking(name: str, lacks: list[str]) -> str:
+def _lacking(process: Any, lacks: list[str]) -> str:
+    if isinstance(process, Switching):
+        instead = (
+            "sde.solve_switching solves along a drawn path of the label, to a "
+            "tolerance (also where a mass goes to 0, with an implicit solver)."
+        )
+    else:
+        instead = (
+            "sde.simulate with sde.ExactJumps takes Runge-Kutta steps between jumps, "
+            "and thins them from a bound."
+        )
     return (
-        f"{name} has no {' and no '.join(f'`{m}`' for m in lacks)}: a skeleton is "
-        "exact between its jumps and at them. sde.simulate with sde.ExactJumps takes "
-        "Runge-Kutta steps between jumps, and thins them from a bound."
+        f"{type(process).__name__} has no {' and no '.join(f'`{m}`' for m in lacks)}: "
+        f"a skeleton is exact between its jumps and at them. {instead}"
     )
 
 
@@ -212,7 +291,7 @@ def segment(
     first, second, third = subkeys(jnp.stack(chain), k, 3)
     delay = process.waiting(t0 + s, y, first)
     if delay is None:
-        raise BadInput(_lacking(type(process).__name__, ["waiting"]))
+        raise BadInput(_lacking(process, ["waiting"]))
 
     def jump(t, y):
         rates = process.rates(t, y)
@@ -233,14 +312,15 @@ def advance(
     s, y, rings = loop
     left = horizon - s
     ends = delay >= left
-    pace = jnp.where(ends, left, delay)
+    later = jnp.where(ends, horizon, s + delay)
+    # the difference of two times as they are held: durations sum to times, undrifted
+    pace = jnp.where(ends, left, later - s)
     y: Any = process.exact(t0 + s, y, pace)
     if y is None:
-        raise BadInput(_lacking(type(process).__name__, ["exact"]))
-    s = jnp.where(ends, horizon, s + pace)
-    after = jump(t0 + s, y)
+        raise BadInput(_lacking(process, ["exact"]))
+    after = jump(t0 + later, y)
     y = jax.tree.map(lambda a, b: jnp.where(ends, a, b), y, after)
-    return (s, y, rings + (~ends).astype(rings.dtype)), pace
+    return (later, y, rings + (~ends).astype(rings.dtype)), pace
 
 
 def walk(
@@ -253,8 +333,9 @@ def walk(
     """`points` segments from y: delays, states, final, rings, overflow.
 
     Points come first and paths last. What is summed is the time elapsed, in
-    [0, horizon], whatever the clock showed at the start. Each turn hands out the state
-    that it starts from: one that it has just made would be computed twice.
+    [0, horizon], whatever the clock showed at the start. A wait that is no number is
+    an overflow: the path reaches nothing. Each turn hands out the state that it starts
+    from: one that it has just made would be computed twice.
     """
 
     def body(loop, k):
@@ -263,4 +344,4 @@ def walk(
 
     start = (jnp.zeros(paths, horizon.dtype), y, jnp.zeros(paths, int))
     (s, y, rings), (delays, states) = jax.lax.scan(body, start, jnp.arange(points))
-    return delays, states, y, rings, s < horizon
+    return delays, states, y, rings, ~(s >= horizon)

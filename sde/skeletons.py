@@ -19,7 +19,14 @@ from sde._checks import is_concrete
 from sde.chunks import Batches
 from sde.jump_process import JumpProcess
 from sde.noise import as_key
-from sde.skeleton import Skeleton, begin, require_exact, segment, walk
+from sde.skeleton import (
+    Skeleton,
+    begin,
+    require_exact,
+    require_start,
+    segment,
+    walk,
+)
 from sde.starts import Starts
 from sde.switching import Switching
 
@@ -61,7 +68,8 @@ class Skeletons(eqx.Module):
     def states(self) -> State:
         """The states at the points, leaves of shape [paths, K, ...].
 
-        The start, those right after each jump, then the state at t1.
+        The start, those right after each jump, then the state at t1 (which a path of
+        exactly `events` jumps has in `final` alone).
         """
         return _paths_first(self.each.states)
 
@@ -170,9 +178,10 @@ def simulate_skeletons(
     Raises:
         BadInput: any argument that cannot be used, a process without an exact flow or
             exact waiting times.
-        SolveFailed: a path makes `events` jumps or more before t1.
+        SolveFailed: a path makes more than `events` jumps before t1.
     """
     require_exact(process)
+    require_start(process, y0)
     require_number("t0", t0)
     require_number("t1", t1)
     require_number("t1 - t0", float(t1) - float(t0), positive=True)
@@ -196,7 +205,7 @@ def simulate_skeletons(
             if events is not None:
                 raise SolveFailed(
                     f"{late} of the paths {start} to {start + count - 1} make "
-                    f"{events} jumps or more before t1 = {float(t1):g}: give more "
+                    f"more than {events} jumps before t1 = {float(t1):g}: give more "
                     "`events`, or none, and they are found."
                 )
             held *= 2

@@ -57,8 +57,9 @@ class Boomerang(BounceOrRefresh):
             horizon, in place of the one from `curvature`.
 
     Raises:
-        BadInput: what is no objective, a negative rate or curvature, a precision that
-            is not positive definite, shapes that do not fit.
+        BadInput: what is no objective, a quadratic U with an eigenvalue <= 0, a
+            negative rate or curvature, a precision that is not positive definite,
+            shapes that do not fit.
     """
 
     equation: ClassVar[str] = (

@@ -100,7 +100,8 @@ class BouncyParticle(BounceOrRefresh):
             the horizon, in place of the one from `curvature`.
 
     Raises:
-        BadInput: what is no objective, a negative rate or curvature.
+        BadInput: what is no objective, a quadratic U with an eigenvalue <= 0, a
+            negative rate or curvature.
     """
 
     equation: ClassVar[str] = (

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from flows.door import require_instance
+from flows.door import require_instance, require_whole
 from flows.dynamics import Part, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.problems.quadratic import Quadratic
+from flows.ravel import require_finite
 from flows.scheme import Draw
-from sde._checks import require_positive
+from sde._checks import is_concrete, require_positive, require_vectors
 from sde.jump_process import JumpProcess
 from sde.kinetic import LangevinState
 from sde.laws import Law
@@ -100,7 +102,15 @@ class VelocityJumps(JumpProcess):
     def _bounce_bound(self, y: LangevinState, horizon: Any, largest: Any) -> Any:
         """A bound on the bounces' rates from a bound on the curvature."""
 
-    def start(self, position: Vector, *, key: Any, paths: int) -> LangevinState:
+    def require_inside(self, y: Any) -> None:
+        """Refuse what is no state of the sampler, or states with one leading axis.
+
+        Raises:
+            BadInput: with the state that is wanted.
+        """
+        require_vectors(self, y, LangevinState, LangevinState._fields)
+
+    def start(self, position: Any, *, key: Any, paths: int) -> LangevinState:
         """An ensemble at one position, velocities drawn from their stationary law.
 
         Args:
@@ -110,14 +120,24 @@ class VelocityJumps(JumpProcess):
 
         Returns:
             The states, leaves of shape [paths, n].
+
+        Raises:
+            BadInput: a position of another shape or not finite, paths below 1.
         """
-        x = jnp.asarray(position)
+        require_whole("paths", paths)
+        x = parameter(position)
+        if x.shape != (self.objective.size,):
+            raise BadInput(
+                f"position has shape [{self.objective.size}]; got {x.shape}."
+            )
+        require_finite(x, "position")
         law = self.fresh_velocity(LangevinState(x, jnp.zeros_like(x)))
         return jax.vmap(law.sample)(subkeys(as_key(key), 0, paths))
 
     def _require(self) -> None:
         what = f"{type(self).__name__} takes an objective U, as flows.from_loss"
         require_instance(self.objective, Objective, what)
+        _require_density(self.objective)
         if self.curvature is not None:
             require_positive("curvature", self.curvature, zero=True)
         if self.rate_bound is not None and not callable(self.rate_bound):
@@ -125,6 +145,19 @@ class VelocityJumps(JumpProcess):
                 "rate_bound is a function of a state and a horizon; got "
                 f"{self.rate_bound!r:.60}."
             )
+
+
+def _require_density(objective: Objective) -> None:
+    """Refuse a quadratic U whose e^{-U} has no finite integral."""
+    if not isinstance(objective, Quadratic) or not is_concrete(objective.matrix):
+        return
+    a = np.asarray(objective.matrix)
+    least = np.min(np.linalg.eigvalsh(a) if a.ndim == 2 else a)
+    if not least > 0:
+        raise BadInput(
+            "U is a quadratic with positive eigenvalues, so that exp(-U) is a density; "
+            f"the smallest is {least:.6g}."
+        )
 
 
 def straight_integral(y: LangevinState, h: Any) -> Vector:

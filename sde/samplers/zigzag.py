@@ -51,7 +51,8 @@ class ZigZag(VelocityJumps):
             line over the horizon, in place of the one from `curvature`.
 
     Raises:
-        BadInput: what is no objective, a negative excess or curvature.
+        BadInput: what is no objective, a quadratic U with an eigenvalue <= 0, a
+            negative excess or curvature.
     """
 
     equation: ClassVar[str] = (

@@ -99,9 +99,12 @@ def test_what_they_do_not_take_is_refused():
         lambda: sde.ClockChange(rtol=np.nan),
         lambda: sde.ClockChange(phantom=-1.0),
         lambda: sde.ClockChange(phantom=np.inf),
+        lambda: sde.ExactJumps(substeps=0),
+        lambda: sde.ExactJumps(max_events=0),
     ):
         with pytest.raises(BadInput):
             make()
+    assert sde.ClockChange(phantom=2).phantom.dtype == float  # new values, one program
     ou = sde.OrnsteinUhlenbeck(1.0)
     for scheme in (sde.EventLocation(), sde.ClockChange()):
         with pytest.raises(BadInput, match="jump processes"):

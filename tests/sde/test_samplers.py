@@ -317,3 +317,34 @@ def test_bad_samplers_are_refused():
     ):
         with pytest.raises(BadInput):
             make()
+
+
+def test_starts_of_samplers_are_those_of_their_objective():
+    sampler, many = sde.ZigZag(U), np.zeros((4, 2))
+    sampler.require_inside(sde.LangevinState(many, many))
+    for y in (
+        sde.LangevinState(jnp.zeros(3), jnp.ones(3)),
+        sde.LangevinState(jnp.zeros(2), jnp.ones(3)),
+        sde.LangevinState(np.zeros(2, int), np.ones(2, int)),
+        sde.SwitchingState(jnp.zeros(2), 0),
+        jnp.zeros(2),
+    ):
+        with pytest.raises(BadInput, match="LangevinState"):
+            sampler.require_inside(y)
+    for position, paths in (
+        (jnp.zeros(3), 2),
+        (many, 2),
+        ([np.nan, 0.0], 2),
+        (many[0], 0),
+    ):
+        with pytest.raises(BadInput):
+            sampler.start(position, key=0, paths=paths)
+    whole = jax.eval_shape(lambda: sampler.start([1, 2], key=0, paths=3))
+    assert whole.position.dtype == whole.velocity.dtype == float  # of whole numbers
+
+
+@pytest.mark.parametrize("matrix", [[-1.0], [1.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]])
+@pytest.mark.parametrize("kind", [sde.ZigZag, sde.BouncyParticle, sde.Boomerang])
+def test_a_quadratic_that_is_no_density_is_refused(kind, matrix):
+    with pytest.raises(BadInput, match="positive eigenvalues"):
+        kind(quadratic(matrix))
