@@ -162,7 +162,9 @@ def _ladder(share: float) -> tuple[np.ndarray, np.ndarray]:
     return rates, np.sqrt(np.array(found))
 
 
-@averaging_order.control("a label that prefers one loss, the flow of the plain mean")
+@averaging_order.control(
+    "a label that prefers one loss, the flow of the plain mean", expected=0.0
+)
 def _(ctx: Context) -> Evidence:
     rates, errors = _ladder(0.8)
     return decide.order(0.5, 1 / rates, errors, floor=1e-12)

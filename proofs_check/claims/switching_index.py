@@ -125,7 +125,9 @@ def _stationary_law() -> np.ndarray:
     return np.array([1.0, 2.0, 4.0]) / 7
 
 
-@markov_averaging.control("the plain mean (1/N) Σ f_i in place of Σ π_i f_i")
+@markov_averaging.control(
+    "the plain mean (1/N) Σ f_i in place of Σ π_i f_i", expected=0.0
+)
 def _(ctx: Context) -> Evidence:
     return _order(ctx, np.full(3, 1 / 3))
 

@@ -11,7 +11,7 @@ import sympy
 
 from discretize.figures.fast_switching import stationary_distance
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically
+from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
@@ -158,7 +158,9 @@ def zero_mass_order(ctx: Context) -> Iterator[Evidence]:
     )
 
 
-@zero_mass_order.control("a label that flips faster than the velocity relaxes")
+@zero_mass_order.control(
+    "a label that flips faster than the velocity relaxes", expected=0.5
+)
 def _(ctx: Context) -> Evidence:
     """There √E(x^m - x⁰)² is κ√(s²m/(α³r)): order 1/2."""
     masses = 0.1 * 0.5 ** np.arange(8)
@@ -176,11 +178,11 @@ def _(ctx: Context) -> Evidence:
 
 def _gaps(ctx: Context, masses: Any, paths: int) -> np.ndarray:
     """The largest |x^m - x⁰| over [0, 4] of every path and mass."""
-    runs = [_runs(ctx, float(m), paths, False) for m in masses]
+    runs = [_runs(ctx, float(m), paths) for m in masses]
     return np.stack([np.asarray(largest_gap(*pair)) for pair in runs], axis=1)
 
 
-def _runs(ctx: Context, mass: float, paths: int, apart: bool) -> Any:
+def _runs(ctx: Context, mass: float, paths: int) -> Any:
     losses = quadratic_sum(CENTRES, CURVATURES)
     process = StochasticGradientMomentumProcess(
         losses, UniformIndex(3, RATE), mass, FRICTION
@@ -191,9 +193,6 @@ def _runs(ctx: Context, mass: float, paths: int, apart: bool) -> Any:
         process, SwitchingMomentumState(zero, zero + 1.0, None), **options
     )
     other = zero_mass(process)
-    if apart:  # the same rings, other losses
-        shuffled = quadratic_sum(CENTRES[::-1], CURVATURES[::-1])
-        other = type(other)(shuffled, other.index, other.friction)
     return heavy, simulate_skeletons(other, SwitchingState(zero, None), **options)
 
 
@@ -207,31 +206,65 @@ def _runs(ctx: Context, mass: float, paths: int, apart: bool) -> Any:
         r"$\kappa \le \nabla^2f_i \le L$, $\kappa > 0$",
         "one path of the label and one start; $v_0$ arbitrary",
     ),
-    grade="measured",
+    grade="proved",
     delta=0.02,
-    unit="largest distance over the bound",
-    full_only=True,
 )
 def zero_mass_bound(ctx: Context) -> Evidence:
-    """Exact paths, three losses of curvatures 0.5 to 1.4, masses 0.02 to 1.
+    """An identity of the two fields, and Grönwall's inequality.
 
-    With u = x^m + m(v - v₀)/α the difference w = u - x⁰ obeys α w' = -H(w - q), with
-    q = m(v - v₀)/α and κ <= H <= L, so that |w| <= (L/κ) sup|q|. Distances and speeds
-    are looked at in every segment at offsets that shrink by 3/4.
+    With q = m(v - v₀)/α the difference w = x^m + q - x⁰ obeys αw' = -H(w - q), where
+    H, the mean Hessian between x⁰ and x^m, has κ <= H <= L, and w = 0 at the start. So
+    α|w|' <= -κ|w| + L sup|q|, hence |w| <= (L/κ) sup|q|, and x^m - x⁰ = w - q. The
+    identity is traced from the processes' own fields, along one curvature.
     """
-    return _bound(ctx, apart=False)
+    return _gap_equation()
 
 
-def _bound(ctx: Context, apart: bool) -> Evidence:
-    worst, paths = 0.0, ctx.choose(300, 3000)
+def _gap_equation(factor: Any = 1, other: int = 1) -> Evidence:
+    """α(x^m + q - x⁰)' = -κ(x^m - x⁰) where x^m has label 1 and x⁰ the `other` one.
+
+    q is `factor` times its definition.
+    """
+    process = symbolic_process(2, momentum=True)
+    kappa, alpha = process.objective.curvatures, process.friction
+    x, v, z = (symbol_vector(name, 1) for name in "xvz")
+
+    def change(process: Any, x: Any, v: Any, z: Any) -> Any:
+        heavy = process.vector_field(0.0, SwitchingMomentumState(x, v, 1))
+        light = zero_mass(process).vector_field(0.0, SwitchingState(z, other))
+        lean = process.mass / process.friction * heavy.velocity
+        return heavy.position + factor * lean - light.position
+
+    found = alpha * exactly(change, process, x, v, z)
+    decision = equal_symbolically(found, -kappa * (x - z))
+    return decide.identity(decision, name="α w' = -κ(w - q)")
+
+
+@zero_mass_bound.control("twice the lean q")
+def _(ctx: Context) -> Evidence:
+    return _gap_equation(2)
+
+
+@zero_mass_bound.control("labels that are not shared")
+def _(ctx: Context) -> Evidence:
+    return _gap_equation(other=0)
+
+
+@zero_mass_bound.route("exact paths", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """Three losses of curvatures 0.5 to 1.4, masses 0.02 to 1: the worst path.
+
+    The bias allows for the few per cent of a maximum that `largest_gap` may miss.
+    """
+    worst = 0.0
     for mass in (1.0, 0.2, 0.02):
-        heavy, limit = _runs(ctx, mass, paths, apart)
+        heavy, limit = _runs(ctx, mass, 3000)
         gaps = np.asarray(largest_gap(heavy, limit))
         reach = CURVATURES.max() / CURVATURES.min()
         bounds = (1 + reach) * mass / FRICTION * _speeds(heavy)
         worst = max(worst, float(np.max(gaps / bounds)))
-    found = decide.ladder([worst] * 3, condition=1e10)
     note = "random paths of three losses on [0, 4], v₀ = 1"
+    found = decide.Measurement(worst, bias=0.05 * worst)
     return decide.upper_bound(1.0, found, delta=ctx.delta, note=note)
 
 
@@ -239,8 +272,3 @@ def _speeds(run: Any) -> np.ndarray:
     """The largest |v - v₀| of each path at its points: a smaller bound than sup."""
     v = np.asarray(run.states.velocity)[..., 0]
     return np.max(np.abs(v - v[:, :1]), axis=1)
-
-
-@zero_mass_bound.control("labels that are not shared")
-def _(ctx: Context) -> Evidence:
-    return _bound(ctx, apart=True)
