@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from flows.errors import BadInput
 from flows.phi_functions import expm1_over
+from flows.sine_cosine import sine_cosine
 from flows.types import is_traced
 
 
@@ -26,7 +28,9 @@ class Oscillation(NamedTuple):
     vf: Any
 
 
-def damped_oscillator(curvature: Any, mass: Any, friction: Any, t: Any) -> Oscillation:
+def damped_oscillator(
+    curvature: Any, mass: Any, friction: Any, t: Any, *, among: Any = None
+) -> Oscillation:
     r"""The exact map of a linear damped oscillator, stable for any m > 0.
 
     With q² = α² - 4κm and the roots l₁ = -2κ/(α + q), l₂ = -(α + q)/(2m):
@@ -43,6 +47,10 @@ def damped_oscillator(curvature: Any, mass: Any, friction: Any, t: Any) -> Oscil
         mass: m > 0.
         friction: α >= 0 (mass/time).
         t: the time, >= 0.
+        among: curvatures of which `curvature` is one, where they are known (those of
+            all labels, say). If all roots are complex, or all are real, and nowhere
+            nearly equal, then that branch alone is computed, once that is settled for
+            all t and labels.
 
     Returns:
         The six entries, of the shape to which the arguments broadcast.
@@ -54,25 +62,66 @@ def damped_oscillator(curvature: Any, mass: Any, friction: Any, t: Any) -> Oscil
         raise BadInput(
             f"mass > 0; got {mass}. Without a mass the motion is x' = -κ x/α."
         )
+    branch = None if among is None else _branch_of(among, mass, friction)
     curvature, mass, friction, t = jnp.broadcast_arrays(curvature, mass, friction, t)
-    g = friction / (2 * mass)
-    gap = g * g - curvature / mass  # (q/2m)², 1/time²
-    apart = gap * t * t >= 1e-2  # elsewhere the two roots count as nearly equal
-    safe = jnp.where(apart, gap, 1.0)
-    slow, grown, decayed, s = _real_roots(safe, curvature, mass, g, t)
-    s_near, cos = _turning(jnp.where(apart, 0.0, -gap), g, t)
-    xv = jnp.where(apart, s, s_near)
-    xx = jnp.where(apart, grown - slow * xv, cos + g * xv)
-    vv = jnp.where(apart, decayed + slow * xv, cos - g * xv)
+    args = curvature, mass, friction, t
+    if branch is None:
+        rate, grown, decayed, xv = _either(*args)
+    else:
+        ways = _either, _complex, _real
+        rate, grown, decayed, xv = jax.lax.switch(branch, ways, *args)
+    xx, vv = grown + rate * xv, decayed - rate * xv
     xf = _displacement(xx, curvature, mass, friction, t)
     return Oscillation(xx, xv, xf, -curvature / mass * xv, vv, xv / mass)
 
 
+def _branch_of(curvatures, mass, friction):
+    """1: complex roots for all, 2: real roots for all, 0: nearly equal ones, or both.
+
+    Roots are nearly equal where their gap is small beside its two parts: there neither
+    branch has exact derivatives.
+    """
+    g = friction / (2 * mass)
+    gap = g * g - curvatures / mass
+    far = jnp.abs(gap) > 1e-2 * (g * g + jnp.abs(curvatures) / mass)
+    turning, apart = jnp.all(far & (gap < 0)), jnp.all(far & (gap > 0))
+    return jnp.where(turning, 1, jnp.where(apart, 2, 0))
+
+
+def _either(curvature, mass, friction, t):
+    """A rate l, A, B and s for roots of any kind: xx = A + ls, vv = B - ls."""
+    g = friction / (2 * mass)
+    gap = g * g - curvature / mass  # (q/2m)², 1/time²
+    apart = gap * t * t >= 1e-2  # elsewhere the two roots count as nearly equal
+    real = _real_roots(jnp.where(apart, gap, 1.0), curvature, mass, g, t)
+    s, cos = _turning(jnp.where(apart, 0.0, -gap), g, t)
+    return tuple(
+        jnp.where(apart, a, b) for a, b in zip(real, (g, cos, cos, s), strict=True)
+    )
+
+
+def _complex(curvature, mass, friction, t):
+    """`_either` for complex roots: α/2m, e^{-αt/2m} cos(ωt) twice, and s."""
+    g = friction / (2 * mass)
+    squared = curvature / mass - g * g
+    omega = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+    sine, cosine = sine_cosine(omega * t)
+    decay = jnp.exp(-g * t)
+    return g, decay * cosine, decay * cosine, decay * (sine / omega)
+
+
+def _real(curvature, mass, friction, t):
+    """`_either` for real roots."""
+    g = friction / (2 * mass)
+    gap = g * g - curvature / mass
+    return _real_roots(jnp.where(gap > 0, gap, 1.0), curvature, mass, g, t)
+
+
 def _real_roots(gap, curvature, mass, g, t):
-    """l₁, e^{l₁t}, e^{l₂t} and s for two real roots, (l₁ - l₂)² = 4 gap."""
+    """-l₁, e^{l₁t}, e^{l₂t} and s for two real roots, (l₁ - l₂)² = 4 gap."""
     root = jnp.sqrt(gap)
-    slow = -curvature / mass / (g + root)
-    grown = jnp.exp(slow * t)
+    slow = curvature / mass / (g + root)
+    grown = jnp.exp(-slow * t)
     s = grown * expm1_over(-2 * root, t)
     return slow, grown, jnp.exp(-(g + root) * t), s
 
@@ -86,8 +135,9 @@ def _turning(squared, g, t):
     sinc = 1 - near / 6 * (1 - near / 20 * (1 - near / 42 * (1 - near / 72)))
     cos = 1 - near / 2 * (1 - near / 12 * (1 - near / 30 * (1 - near / 56)))
     decay = jnp.exp(-g * t)
-    sinc = jnp.where(small, sinc, jnp.sin(omega) / omega)
-    return decay * t * sinc, decay * jnp.where(small, cos, jnp.cos(omega))
+    sine, cosine = sine_cosine(omega)
+    sinc = jnp.where(small, sinc, sine / omega)
+    return decay * t * sinc, decay * jnp.where(small, cos, cosine)
 
 
 def _displacement(xx, curvature, mass, friction, t):

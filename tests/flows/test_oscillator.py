@@ -38,6 +38,8 @@ CASES = {
 }
 POINTS = np.array(list(CASES.values())).T
 NAMES = list(CASES)
+SLOPED = ["real roots", "complex roots", "critical", "flat", "upwards", "undamped"]
+SLOPED += ["just above critical", "hardly any mass"]  # where derivatives are looked at
 MAP = jax.jit(damped_oscillator)  # compiled once, for as many points as there are cases
 TANGENT = jax.jit(lambda p, dp: jax.jvp(damped_oscillator, p, dp)[1])
 EPS = np.finfo(float).eps
@@ -104,18 +106,13 @@ def test_the_textbook_formula_fails_where_ours_does_not():
 
 
 def test_derivatives_are_those_of_the_roots_where_they_meet_too():
-    names = ["real roots", "complex roots", "critical", "flat", "upwards", "undamped"]
-    names += ["just above critical", "hardly any mass"]
-    points = POINTS[:, [NAMES.index(name) for name in names]]
-    n = len(names)
+    points = POINTS[:, [NAMES.index(name) for name in SLOPED]]
+    n = len(SLOPED)
     directions = np.kron(np.eye(4), np.ones(n))  # every point along every argument
     found = TANGENT(tuple(np.tile(points, 4)), tuple(directions))
     found = np.array(found).reshape(6, 4, n)
     step = mp.mpf(10) ** -20
-    for i, name in enumerate(names):
-        kappa, mass, alpha, _ = CASES[name]
-        # the slow root knows of the mass through κm/α² alone
-        lost = 4 * EPS * alpha**2 / (abs(kappa) * mass) if kappa else 0.0
+    for i, name in enumerate(SLOPED):
         for k in range(4):
             with mp.workdps(120):
                 up, down = ([mp.mpf(v) for v in CASES[name]] for _ in range(2))
@@ -126,9 +123,48 @@ def test_derivatives_are_those_of_the_roots_where_they_meet_too():
                 found[:, k, i],
                 true,
                 rtol=1e-9,
-                atol=1e-9 + lost,
+                atol=1e-9 + lost(name),
                 err_msg=f"{name}: {ARGUMENTS[k]}",
             )
+
+
+def lost(name):
+    """By a derivative: the slow root knows of the mass through κm/α² alone."""
+    kappa, mass, alpha, _ = CASES[name]
+    return 4 * EPS * alpha**2 / (abs(kappa) * mass) if kappa else 0.0
+
+
+def among_its_own(curvature, mass, friction, t):
+    return damped_oscillator(curvature, mass, friction, t, among=curvature)
+
+
+def test_a_branch_chosen_for_all_is_the_one_chosen_by_each():
+    """As scalars: complex roots alone, real roots alone, or both computed."""
+    way = (1.0, 0.7, 0.3, 0.1)
+    one = jax.jit(lambda *p: jax.jvp(among_its_own, p, way))
+    values, ways = MAP(*POINTS), np.tile(np.array(way)[:, None], len(SLOPED) * 4)
+    points = np.tile(POINTS[:, [NAMES.index(name) for name in SLOPED]], 4)
+    slopes = TANGENT(tuple(points), tuple(ways))
+    for name in CASES:
+        found, slope = one(*CASES[name])
+        other = [entry[NAMES.index(name)] for entry in values]
+        # the branches round differently, by an angle's or an exponent's rounding
+        size = 4 * EPS * (1 + max(map(abs, CASES[name])) ** 2)
+        np.testing.assert_allclose(found, other, rtol=size, atol=size, err_msg=name)
+        if name in SLOPED:
+            true = [entry[SLOPED.index(name)] for entry in slopes]
+            size = 1e-13 * (1 + np.max(np.abs(true))) + lost(name)
+            np.testing.assert_allclose(slope, true, rtol=1e-9, atol=size, err_msg=name)
+
+
+def test_every_curvature_counts_in_the_choice_of_a_branch():
+    """One label turns, the other creeps: neither branch fits both."""
+    both = np.array([1.3, 0.01])
+    move = jax.jit(lambda k: damped_oscillator(k, 0.7, 0.9, 2.1, among=both).xx)
+    found = [move(k) for k in both]
+    with mp.workdps(60):
+        true = [float(true_map(*map(mp.mpf, (k, 0.7, 0.9, 2.1)))[0]) for k in both]
+    np.testing.assert_allclose(found, true, rtol=1e-14)
 
 
 @settings(max_examples=40, deadline=None)
