@@ -36,6 +36,16 @@ def spectral_gap(q: Any) -> Float[Array, ""]:
     return -jnp.sort(jnp.real(jnp.linalg.eigvals(jnp.asarray(q))))[-2]
 
 
+def recurrent(q: Any) -> np.ndarray:
+    """Which labels are in the closed class: those reached from all others, shape [N].
+
+    Args:
+        q: as for `stationary_law`, concrete.
+    """
+    q = np.asarray(q)
+    return np.all(_reached(q - np.diag(np.diag(q)) > 0), axis=0)
+
+
 def require_generator(value: Any) -> None:
     """Refuse what is no generator of a chain with one stationary law.
 
@@ -64,7 +74,7 @@ def require_generator(value: Any) -> None:
         )
     if np.any(np.diag(q) == 0):
         raise BadInput(f"every label is left at a positive rate; got {q}.")
-    if not np.any(np.all(_reached(apart > 0), axis=0)):
+    if not np.any(recurrent(q)):
         raise BadInput(f"the labels of {q} fall into several closed classes.")
 
 

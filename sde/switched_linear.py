@@ -16,7 +16,7 @@ from flows.errors import BadInput
 from flows.finite_sums import QuadraticSum
 from flows.schedules import Schedule
 from flows.types import is_traced
-from sde.generators import require_generator, stationary_law
+from sde.generators import recurrent, require_generator, stationary_law
 from sde.switching import (
     StochasticGradientMomentumProcess,
     Switching,
@@ -135,7 +135,8 @@ def moment_operator(fields: LinearFields, degree: int) -> Float[Array, "s s"]:
 def moment_abscissa(process: Any, degree: Any = 2) -> Float[Array, ""]:
     r"""The growth rate of E|z|^p without forcing: the spectral abscissa of an operator.
 
-    Moments of degree p settle, and exist in a stationary law, iff it is negative. For
+    Moments of degree p settle, from any start, iff it is negative, and exist in the
+    stationary law iff it is (of the labels that the chain does not leave for good). For
     p = 2, mean-square stability; each A_i may be stable and the abscissa positive. A 0,
     as of a direction without curvature, comes out as a rounding of it. May be traced
     (vmap over parameters, on the CPU).
@@ -202,7 +203,10 @@ def tail_index(process: Any) -> np.ndarray:
     """
     fields = frozen_fields(process)
     q, weights = np.asarray(fields.generator), np.asarray(fields.stationary())
-    columns = zip(_contractions(fields).T, np.asarray(fields.forcings).T, strict=True)
+    rates, forcings = _contractions(fields), np.asarray(fields.forcings)
+    kept = recurrent(q)  # a label that is left for good has no part in the law
+    q, weights = q[np.ix_(kept, kept)], weights[kept]
+    columns = zip(rates[kept].T, forcings[kept].T, strict=True)
     return np.array([_tail(q, weights, *column) for column in columns])
 
 

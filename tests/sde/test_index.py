@@ -117,9 +117,13 @@ def test_an_index_is_made_from_its_relaxation_rate(convention):
     assert float(index.relaxation_rate(AT)) == pytest.approx(SPEED, rel=1e-14)
     wait = float(index.delay(AT, 0, AMOUNT))
     assert float(index.expected_rings(AT, AT + wait)) == pytest.approx(AMOUNT, 1e-14)
-    for wrong in ((1, 2.0), (4, -1.0), (4, 2.0, "never")):
+    for make in (
+        lambda: sde.UniformIndex.relaxing(1, 2.0, convention),
+        lambda: sde.UniformIndex.relaxing(4, -1.0, convention),
+        lambda: sde.UniformIndex.relaxing(4, 2.0, "never"),
+    ):
         with pytest.raises(BadInput):
-            sde.UniformIndex.relaxing(*wrong)
+            make()
 
 
 def test_generators_of_single_precision_and_of_many_labels():

@@ -199,6 +199,10 @@ def test_the_tail_index():
     assert abs(sde.growth_exponent(process, 2) - second) < 1e-12
     slower = gradient(a, np.array([2.0, -1.0]), 3.0, 2.0)
     np.testing.assert_allclose(sde.tail_index(slower), [3.0], rtol=1e-12)
+    chain = sde.MarkovIndex([[-6.0, 6.0, 0.0], [6.0, -6.0, 0.0], [0.0, 1.0, -1.0]])
+    left = flows.quadratic_sum([[0.0], [-1.0], [4.0]], np.array([2.0, -1.0, -5.0]))
+    for_good = sde.StochasticGradientProcess(left, chain)
+    np.testing.assert_allclose(sde.tail_index(for_good), [3.0], rtol=1e-12)
     both = gradient(np.hstack([a, a]), np.array([[2.0, 1.0], [-1.0, 0.5]]), 6.0)
     np.testing.assert_allclose(sde.tail_index(both), [3.0, np.inf], rtol=1e-12)
     with pytest.raises(BadInput, match="no stationary law"):
