@@ -118,7 +118,6 @@ def test_other_solvers_pass_through(reference, saved):
     assert euler.stats["num_steps"] == 300
 
 
-@pytest.mark.slow
 def test_what_saveat_may_ask():
     flow = model()
     dense = diffrax.SaveAt(t0=True, t1=True, dense=True)
@@ -232,7 +231,6 @@ def test_the_finite_part_of_a_blow_up():
     assert np.all(np.isfinite(coarse.states))
 
 
-@pytest.mark.slow
 def test_too_few_steps_are_no_blow_up():
     with pytest.raises(SolveFailed, match=r"Counted: stopped after t = .*max_steps"):
         solve(model(), START, 0.0, 3.0, max_steps=5)
