@@ -231,7 +231,7 @@ def test_what_has_no_skeleton_is_refused(moving):
         (SLOW, POINT, {"events": 0}, "events"),
         (SLOW, POINT, {"paths": 0}, "paths"),
         (SLOW, POINT, {"key": None}, "key"),
-        (SLOW, jnp.zeros((3, 1)), {}, "y0"),
+        (SLOW, jnp.zeros((3, 1)), {}, "SwitchingState"),
     ):
         with pytest.raises(BadInput, match=words):
             sde.simulate_skeletons(process, y0, **usual | options)
