@@ -42,6 +42,10 @@ POLYAK = Source(
     year=1964,
     location="heavy ball; the map to the damped flow's schemes is derived here",
 )
+STEPS = replace(
+    POLYAK,
+    location="heavy ball; areas and limits of the damped flow's schemes derived here",
+)
 LOSING = losing_momentum("losing momentum; the schedules for optax are derived here")
 SCHEMES = {rule: MomentumEuler(rule) for rule in ("explicit", "exponential")}
 IMPLICIT = MomentumEuler("implicit")
@@ -117,17 +121,20 @@ def _(ctx: Context) -> Evidence:
     grade="proved",
 )
 def losing_momentum_schedule(ctx: Context) -> Evidence:
-    """Three traced updates of optax against three steps; masses m(t) = m₀/(1 + t/τ)."""
-    return _schedules(lambda s, mass, h, alpha: s)
+    """Three traced updates of optax against three steps; masses m(t) = m₀/(1 + t/τ).
+
+    And the limit of η as m -> 0.
+    """
+    return _schedules("implicit")
 
 
-def _schedules(change: Any) -> Evidence:
+def _schedules(rule: str, change: Any = lambda s, mass, h, alpha: s) -> Evidence:
     h, alpha, initial, scale, *g = positive("h alpha m_0 tau g_0 g_1 g_2")
     x = sympy.Symbol("x", real=True)
 
     def paths(h, alpha, initial, scale, x, g):
         mass = PowerSchedule(initial, scale, -1.0)
-        schedules = momentum_schedules(mass, h, alpha)
+        schedules = momentum_schedules(mass, h, alpha, rule)
         optimizer = change(schedules, mass, h, alpha).optimizer()
         p = x[None]
         y, state = AcceleratedState(p, jnp.zeros_like(p)), optimizer.init(p)
@@ -136,11 +143,18 @@ def _schedules(change: Any) -> Evidence:
             p = p + updates
             loss = Slope(None, g[k][None], jnp.zeros((1, 1)), y.position)
             flow = DampedFlow(loss, mass, alpha)
-            y = IMPLICIT.step(flow, k * h, y, h, None, None).y
+            y = MomentumEuler(rule).step(flow, k * h, y, h, None, None).y
         return p[0], y.position[0]
 
     a, b = exactly(paths, h, alpha, initial, scale, x, np.array(g))
-    return decide.identity(equal_symbolically(a, b), name="optax = scheme")
+    left, right = [a], [b]
+    if rule != "explicit":  # whose β_k leaves [-1, 1] before m_k is 0
+        m = positive("m")
+        eta = exactly(lambda *z: to_heavy_ball(*z, rule).learning_rate, h, m, alpha)
+        left.append(sympy.limit(eta, m, 0, "+"))
+        right.append(h / alpha)
+    same = equal_symbolically(np.array(left), np.array(right))
+    return decide.identity(same, name="optax = scheme, and lim η")
 
 
 @losing_momentum_schedule.control("β_k itself")
@@ -152,7 +166,15 @@ def _(ctx: Context) -> Evidence:
 
         return schedules._replace(momentum=beta)
 
-    return _schedules(plain)
+    return _schedules("implicit", plain)
+
+
+for _name in ("explicit", "exponential"):
+
+    @losing_momentum_schedule.route(f"{_name} friction", grade="proved")
+    def _(ctx: Context, rule: str = _name) -> Evidence:
+        """β_k η_{k-1}/η_k again; with explicit friction there is no limit m_k -> 0."""
+        return _schedules(rule)
 
 
 # Areas.
@@ -161,7 +183,7 @@ def _(ctx: Context) -> Evidence:
 @claim(
     "pdmp.momentum-contracts-area",
     title="A momentum step shrinks every area by β, whatever the loss",
-    source=POLYAK,
+    source=STEPS,
     statement=r"\det \frac{\partial(x_{k+1}, v_{k+1})}{\partial(x_k, v_k)} = \beta^n"
     r"\quad\text{for any } f:\mathbb{R}^n\to\mathbb{R};\quad"
     r" \text{so complex roots have the modulus } \sqrt\beta",
@@ -295,7 +317,7 @@ def _stability_claim(rule: str) -> Any:
     @claim(
         f"pdmp.{rule}-{'momentum' if rule == 'euler' else 'friction'}-stability",
         title=NAMES[rule],
-        source=POLYAK,
+        source=STEPS,
         statement=r"\text{stable on}\ \kappa x^2/2 \iff " + TITLES[rule],
         hypotheses=(r"$\kappa, m, \alpha > 0$",),
         grade="proved",
