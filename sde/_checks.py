@@ -172,8 +172,9 @@ def require_switching_state(process: Any, y: Any, *, drawn: bool = False) -> Non
             "sde.draw_skeleton draw it from the stationary law of the index."
         )
     require_label("the label of a start", label, process.labels, drawn=drawn)
-    if np.shape(label) not in ((), np.shape(y.position)[:-1]):
+    shape = () if label is None else np.shape(label)
+    if shape not in ((), np.shape(y.position)[:-1]):
         raise BadInput(
-            f"one label serves all paths, or one a path; got shape {np.shape(label)} "
+            f"one label serves all paths, or one a path; got shape {shape} "
             f"with positions of shape {np.shape(y.position)}."
         )

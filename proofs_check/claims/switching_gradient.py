@@ -31,7 +31,7 @@ LATZ = stochastic_gradient_process("the process; its law for two quadratics deri
 CENTRES = np.array([[1.0], [-1.0]])
 
 
-def _symbolic(convention: str = "never_repeat") -> StochasticGradientProcess:
+def _symbolic(convention: str = "never_repeat") -> Any:
     """κ/2 (x ∓ 1)² with symbols for κ and γ, and numbers for the centres."""
     process = _process(1.0, 1.0, convention)
 

@@ -179,6 +179,12 @@ class JumpPart(JumpProcess, Part):
         del t
         return jax.tree.map(jnp.zeros_like, y)
 
+    @abstractmethod
+    def exact(
+        self, t: Any, y: LangevinState, h: Any, noise: Any = None
+    ) -> LangevinState:
+        """A draw of the state after time h of these jumps alone."""
+
 
 class Bounces(JumpPart):
     """Part B of a process with one bounce: reflected once with 1 - exp(-h λ(x, v)).
