@@ -315,11 +315,14 @@ def advance(
     later = jnp.where(ends, horizon, s + delay)
     # the difference of two times as they are held: durations sum to times, undrifted
     pace = jnp.where(ends, left, later - s)
-    y: Any = process.exact(t0 + s, y, pace)
-    if y is None:
+    moved: Any = process.exact(t0 + s, y, pace)
+    if moved is None:
         raise BadInput(_lacking(process, ["exact"]))
-    after = jump(t0 + later, y)
-    y = jax.tree.map(lambda a, b: jnp.where(ends, a, b), y, after)
+    after = jump(t0 + later, moved)
+    # at the horizon it stays to the last bit, however many segments follow
+    y = jax.tree.map(
+        lambda a, b, c: jnp.where(left <= 0, a, jnp.where(ends, b, c)), y, moved, after
+    )
     return (later, y, rings + (~ends).astype(rings.dtype)), pace
 
 

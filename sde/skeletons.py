@@ -17,20 +17,23 @@ from flows.errors import BadInput, SolveFailed
 from flows.types import Scalar
 from sde._checks import is_concrete
 from sde.chunks import Batches
+from sde.index_path import ring_after, ring_words
 from sde.jump_process import JumpProcess
 from sde.noise import as_key
 from sde.skeleton import (
     Skeleton,
+    advance,
     begin,
+    put,
     require_exact,
     require_start,
     segment,
-    walk,
 )
 from sde.starts import Starts
 from sde.switching import Switching
 
 _FIRST_GUESS = 64
+_BLOCK = 8  # segments between two looks at whether all paths have arrived
 
 
 class Skeletons(eqx.Module):
@@ -106,8 +109,7 @@ class Skeletons(eqx.Module):
             raise BadInput(f"times lie in [{t0:g}, {t1:g}]; got {times}.")
         if not times.ndim:
             return _of_each(Skeleton.at, self.each, jnp.asarray(times))
-        each = [_of_each(Skeleton.at, self.each, t) for t in jnp.asarray(times)]
-        return jax.tree.map(lambda *a: jnp.stack(a), *each)
+        return _at_each(self.each, jnp.asarray(times))
 
     def time_average(self) -> Float[Array, "paths n"]:
         """(1/(t1-t0)) ∫ x dt of each path, exact.
@@ -119,15 +121,25 @@ class Skeletons(eqx.Module):
 
     def __repr__(self) -> str:
         rings = np.asarray(self.rings)
+        leaves = map(np.asarray, jax.tree.leaves(self.final))
+        finite = [np.isfinite(a).reshape(self.paths, -1).all(axis=1) for a in leaves]
+        lost = np.sum(~np.all(finite, axis=0))
+        note = f"; {lost} paths not finite" if lost else ""
         return (
             f"Skeletons({type(self.process).__name__}: {self.paths} paths on "
             f"[{float(self.each.t0):.6g}, {float(self.each.t1):.6g}], "
-            f"{rings.mean():.6g} jumps each on average, {rings.max()} at most)"
+            f"{rings.mean():.6g} jumps each on average, {rings.max()} at most{note})"
         )
 
 
 def _times(each: Skeleton) -> Any:
     return each.times
+
+
+@eqx.filter_jit
+def _at_each(each: Skeleton, times: Any) -> Any:
+    found = _of_each(lambda one, times: jax.vmap(one.at)(times), each, times)
+    return jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), found)
 
 
 @eqx.filter_jit
@@ -178,7 +190,8 @@ def simulate_skeletons(
     Raises:
         BadInput: any argument that cannot be used, a process without an exact flow or
             exact waiting times.
-        SolveFailed: a path makes more than `events` jumps before t1.
+        SolveFailed: a path makes more than `events` jumps before t1, or a waiting time
+            is not a number.
     """
     require_exact(process)
     require_start(process, y0)
@@ -202,6 +215,11 @@ def simulate_skeletons(
             late = int(np.sum(np.asarray(found[-1])[:count]))
             if not late:
                 break
+            if np.any(np.isnan(np.asarray(found[0])[:, :count])):
+                raise SolveFailed(
+                    "a waiting time is not a number: are the rates of "
+                    f"{type(process).__name__} finite along its paths?"
+                )
             if events is not None:
                 raise SolveFailed(
                     f"{late} of the paths {start} to {start + count - 1} make "
@@ -233,13 +251,72 @@ def _run(process, y, ids, words, t0, t1, events: int):
         lambda y, path: begin(process, y, words, path), (-1, 0), (-1, 0)
     )(y, ids)
 
-    def step(k, loop):
+    def along(k, loop):
         def one(chain, loop):
             return segment(process, chain, k, t0, horizon, loop)
 
         return jax.vmap(one, (0, -1), -1)(chain, loop)
 
-    return walk(step, y, horizon, events + 1, ids.shape)
+    def switched(drawn, loop):
+        def one(drawn, loop):
+            s, y, _ = loop
+            delay, label = ring_after(process.index, drawn, t0 + s, y.label)
+            jump = lambda t, y: put(y, label)  # noqa: E731
+            return advance(process, t0, horizon, loop, delay, jump)
+
+        return jax.vmap(one, -1, -1)(drawn, loop)
+
+    start = jnp.zeros(ids.shape, horizon.dtype), y, jnp.zeros(ids.shape, int)
+    if isinstance(process, Switching):
+        drawn = jax.vmap(lambda k: ring_words(chain, k))
+        return _walk(switched, drawn, start, horizon, events + 1)
+    return _walk(along, lambda ks: ks, start, horizon, events + 1)
+
+
+def _walk(step: Any, drawn: Any, loop: Any, horizon: Any, points: int) -> Any:
+    """`sde.skeleton.walk` for all paths of a chunk, until the last of them arrives.
+
+    Args:
+        step: (what is drawn for segment k, loop) -> loop and durations.
+        drawn: numbers of segments -> what is drawn for each. Drawn ahead of a block of
+            segments, it is computed once, and by vector instructions.
+        loop: the start: time elapsed, states, jumps.
+        horizon: where the paths arrive.
+        points: segments at most.
+    """
+    held = lambda a: jnp.broadcast_to(a, (points, *a.shape))  # noqa: E731
+    kept = held(jnp.zeros_like(loop[0])), jax.tree.map(held, loop[1])
+    put_row = lambda a, row, k: a.at[k].set(row, mode="promise_in_bounds")  # noqa: E731
+
+    def unfinished(turn):
+        k, loop, _ = turn
+        return (k < points) & jnp.any(loop[0] < horizon)
+
+    def block(turn):
+        first, loop, kept = turn
+        ahead = drawn(first + jnp.arange(_BLOCK))
+
+        def one(k, both):
+            loop, (delays, states) = both
+            here = jax.tree.map(lambda a: a[k - first], ahead)
+            after, pace = step(here, loop)
+            states = jax.tree.map(lambda a, row: put_row(a, row, k), states, loop[1])
+            return after, (put_row(delays, pace, k), states)
+
+        last = jnp.minimum(first + _BLOCK, points)
+        loop, kept = jax.lax.fori_loop(first, last, one, (loop, kept))
+        return last, loop, kept
+
+    made, loop, (delays, states) = jax.lax.while_loop(
+        unfinished, block, (jnp.zeros((), int), loop, kept)
+    )
+    s, y, rings = loop
+
+    def rest(k, states):
+        return jax.tree.map(lambda a, row: put_row(a, row, k), states, y)
+
+    states = jax.lax.fori_loop(made, points, rest, states)
+    return delays, states, y, rings, ~(s >= horizon)
 
 
 def _joined(pieces: list[Any], held: int) -> Any:

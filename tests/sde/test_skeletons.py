@@ -216,6 +216,26 @@ def test_as_many_jumps_as_it_takes_are_found():
     np.testing.assert_allclose(np.sum(far.delays, axis=1), 80.0, rtol=1e-13)
 
 
+def test_paths_that_blew_up_are_counted(moving):
+    where = lambda run: run.each.final.velocity  # noqa: E731
+    ends = where(moving).at[0, 3].set(jnp.nan).at[0, 5].set(jnp.inf)
+    assert "; 2 paths not finite)" in repr(eqx.tree_at(where, moving, ends))
+    assert "not finite" not in repr(moving)
+
+
+class Broken(Renewal):
+    """No waiting time is a number from t = 2 on."""
+
+    def waiting(self, t, y, key):
+        return jnp.where(t > 2, jnp.nan, super().waiting(t, y, key))
+
+
+@pytest.mark.slow
+def test_a_waiting_time_that_is_no_number_is_an_error():
+    with pytest.raises(SolveFailed, match="not a number"):
+        sde.simulate_skeletons(Broken(), jnp.zeros(1), t1=12.0, key=2, paths=50)
+
+
 def test_what_has_no_skeleton_is_refused(moving):
     bent = flows.finite_sum([flows.from_loss(jnp.sum, np.zeros(1))] * 2)
     nonlinear = sde.StochasticGradientProcess(bent, sde.UniformIndex(2))
