@@ -375,14 +375,11 @@ def _roots(imaginary: bool, factor: Any = 1) -> Evidence:
     mass = a**2 * (1 - q**2) / (4 * k)
 
     def jacobian(process):
-        units = jnp.eye(2)
-        fields = [
-            process.vector_field(
-                0.0, SwitchingMomentumState(u[:1], u[1:], jnp.asarray(0))
-            )
-            for u in units
-        ]
-        return jnp.stack([jnp.concatenate([f[0], f[1]]) for f in fields], axis=1)
+        def column(u):
+            state = SwitchingMomentumState(u[:1], u[1:], jnp.asarray(0))
+            return jnp.concatenate(process.vector_field(0.0, state)[:2])
+
+        return jnp.stack([column(u) for u in jnp.eye(2)], axis=1)
 
     matrix = sympy.Matrix(exactly(jacobian, process)).subs(m, mass)
     mu = 2 * k / (a * (1 + q)) * factor
