@@ -1,5 +1,7 @@
 """Starts and paths that jump processes refuse: labels, lengths, classes of states."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,7 +82,8 @@ def test_simulate_looks_at_its_start(y):
 
 
 def drawn(index=INDEX, **options):
-    return sde.draw_index_path(index, 0, **{"t1": 3.0} | options)
+    arguments: Any = {"t1": 3.0} | options
+    return sde.draw_index_path(index, 0, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_a_clock_that_runs_out_leaves_numbers():
 
 
 def test_a_wait_that_is_no_number_reaches_nothing():
-    late = jnp.asarray([0.5, jnp.nan, 7.0, 8.0])
+    late = jnp.asarray([0.5, np.nan, 7.0, 8.0])
     assert bool(followed(fading(times=late))[0].overflow)
     assert not bool(followed(fading())[0].overflow)
 
@@ -163,17 +166,18 @@ def test_a_wait_that_is_no_number_reaches_nothing():
 def test_a_path_is_read_within_its_times_alone():
     run, _, several = followed(fading())
     np.testing.assert_allclose(
-        several.position[:, 0], [0, np.exp(-0.5) - 1, run.final.position[0]]
+        several.position[:, 0], [0, np.exp(-0.5) - 1, float(run.final.position[0])]
     )
     np.testing.assert_array_equal(several.label, [0, 1, 0])
-    for t in (-0.1, 5.1, np.nan, [[1.0]], "a"):
+    outside: Any = (-0.1, 5.1, np.nan, [[1.0]], "a")
+    for t in outside:
         with pytest.raises(BadInput):
             run.at(t)
 
 
 def test_times_do_not_drift_in_short_floats():
     """14,000 waits in float32: they sum to the end, and no time falls back."""
-    waits = jnp.asarray(np.tile(np.float32([0.3, 1.7, 0.1]), 7_000))
+    waits = jnp.asarray(np.tile(np.array([0.3, 1.7, 0.1], np.float32), 7_000))
     zero, horizon = jnp.float32(0), jnp.float32(14_000)
     slow = jax.tree.map(lambda a: a.astype(jnp.float32), SLOW)
 
