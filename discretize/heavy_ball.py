@@ -76,17 +76,16 @@ class HeavyBallSchedules(NamedTuple):
             leaves = tuple(sgd.init(leaf) for leaf in jax.tree.leaves(params))
             return HeavyBallState(jnp.zeros((), jnp.int32), leaves)
 
-        def update(
-            updates: Any, state: HeavyBallState, params: Any = None
-        ) -> tuple[Any, HeavyBallState]:
+        def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
             del params
             eta, beta = (schedule(state.count) for schedule in self)
             slopes, tree = jax.tree.flatten(updates)
             moved, kept = [], []
             for slope, before in zip(slopes, state.leaves, strict=True):
                 # a float64 rate would turn a float32 trace into a float64 one
-                weights = (jnp.asarray(a).astype(slope.dtype) for a in (eta, beta))
-                step, after = optax.sgd(*weights).update(slope, before)
+                rate, ratio = (jnp.asarray(a).astype(slope.dtype) for a in (eta, beta))
+                sgd = optax.sgd(rate, momentum=ratio)
+                step, after = sgd.update(slope, before)
                 moved.append(step)
                 kept.append(after)
             count = optax.safe_increment(state.count)

@@ -150,7 +150,11 @@ def _schedules(rule: str, change: Any = lambda s, mass, h, alpha: s) -> Evidence
     left, right = [a], [b]
     if rule != "explicit":  # whose β_k leaves [-1, 1] before m_k is 0
         m = positive("m")
-        eta = exactly(lambda *z: to_heavy_ball(*z, rule).learning_rate, h, m, alpha)
+
+        def rate(h, m, alpha):
+            return to_heavy_ball(h, m, alpha, rule).learning_rate
+
+        eta = exactly(rate, h, m, alpha)
         left.append(sympy.limit(eta, m, 0, "+"))
         right.append(h / alpha)
     same = equal_symbolically(np.array(left), np.array(right))
