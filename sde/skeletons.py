@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -205,7 +206,7 @@ def simulate_skeletons(
         require_whole("events", events, 1)
     held = events or _first_guess(process, float(t0), float(t1))
     from_, to = jnp.asarray(t0, dtype=float), jnp.asarray(t1, dtype=float)
-    words, pieces = jax.random.key_data(key), []
+    words, store = jax.random.key_data(key), None
     for start in range(0, paths, batches.chunk):
         rows, ids, _ = batches.ids(start)
         y = starts.rows(rows, batches.place)
@@ -229,8 +230,9 @@ def simulate_skeletons(
             held *= 2
         if count < batches.chunk:
             found = jax.tree.map(lambda a, n=count: a[..., :n], found)
-        pieces.append(found)
-    return Skeletons(Skeleton(process, from_, to, *_joined(pieces, held)), key)
+        store = _kept(store, found, start, paths)
+    assert store is not None  # there is a path at least
+    return Skeletons(Skeleton(process, from_, to, *store), key)
 
 
 def _first_guess(process: JumpProcess, t0: float, t1: float) -> int:
@@ -319,20 +321,34 @@ def _walk(step: Any, drawn: Any, loop: Any, horizon: Any, points: int) -> Any:
     return delays, states, y, rings, ~(s >= horizon)
 
 
-def _joined(pieces: list[Any], held: int) -> Any:
-    """The chunks as one; those that held fewer jumps repeat their end."""
+def _kept(store: Any, piece: Any, start: int, paths: int) -> Any:
+    """The chunks so far in arrays for all paths; memory is touched once a number."""
+    if piece[0].shape[-1] == paths:
+        return piece
+    if store is None:
+        store = jax.tree.map(
+            lambda a: jnp.zeros((*a.shape[:-1], paths), a.dtype), piece
+        )
+    more = piece[0].shape[0] - store[0].shape[0]
+    store, piece = _longer(store, more), _longer(piece, -more)
+    return _placed(store, piece, start)
 
-    def full(piece):
-        delays, states, final, rings, overflow = piece
-        short = held + 1 - delays.shape[0]
-        if short:
-            delays = jnp.pad(delays, ((0, short), (0, 0)))
-            states = jax.tree.map(
-                lambda a, b: jnp.concatenate([a, jnp.stack([b] * short)]), states, final
-            )
-        return delays, states, final, rings, overflow
 
-    if len(pieces) == 1:
-        return pieces[0]
-    join = lambda *a: jnp.concatenate(a, axis=-1)  # noqa: E731
-    return jax.tree.map(join, *map(full, pieces))
+def _longer(piece: Any, rows: int) -> Any:
+    """A chunk that holds more points: they repeat its end."""
+    if rows <= 0:
+        return piece
+    delays, states, final, rings, overflow = piece
+    delays = jnp.pad(delays, ((0, rows), (0, 0)))
+    states = jax.tree.map(
+        lambda a, b: jnp.concatenate([a, jnp.stack([b] * rows)]), states, final
+    )
+    return delays, states, final, rings, overflow
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _placed(store: Any, piece: Any, start: Any) -> Any:
+    def into(a, b):
+        return jax.lax.dynamic_update_slice_in_dim(a, b, start, axis=-1)
+
+    return jax.tree.map(into, store, piece)
