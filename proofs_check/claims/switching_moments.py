@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 import sympy
 
@@ -54,7 +55,7 @@ LINEAR = Source(
 def _condition(process: Any) -> float:
     """The condition number of the linear system of the second moments."""
     fields = process if isinstance(process, LinearFields) else linear_fields(process)
-    return float(np.linalg.cond(np.asarray(moment_operator(fields, 2))))
+    return float(np.linalg.cond(np.asarray(eqx.filter_jit(moment_operator)(fields, 2))))
 
 
 # Stationary moments.
