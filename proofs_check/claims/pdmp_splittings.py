@@ -91,7 +91,8 @@ def lattice_law(scheme: Splitting, process: ZigZag, h: float) -> Any:
     here = np.arange(2 * size)
     padded = np.zeros((2, ROOM))  # one shape, hence one compilation, for every h
     padded[:, here] = xs, vs
-    step = _branches(scheme, process, *jnp.asarray(padded), jnp.asarray(h))
+    places, speeds = (jnp.asarray(row) for row in padded)
+    step = _branches(scheme, process, places, speeds, jnp.asarray(h))
     turn, *ends = jax.tree.map(lambda a: np.asarray(a)[here], step)
     rows, columns, values = [], [], []
     for p, end in zip((1 - turn, turn), ends, strict=True):
@@ -107,7 +108,8 @@ def lattice_law(scheme: Splitting, process: ZigZag, h: float) -> Any:
     others = here != m
     rest = balance[others]
     weights = np.ones(2 * size)
-    weights[others] = spsolve(rest[:, others], -rest[:, [m]].toarray()[:, 0])
+    solved: Any = spsolve(rest[:, others], -rest[:, [m]].toarray()[:, 0])
+    weights[others] = solved
     weights /= np.sum(weights)
     return xs.reshape(2, size), vs.reshape(2, size), weights.reshape(2, size)
 
