@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import sympy
 
-from discretize.figures.barrier_crossing import CRITICAL
+from discretize.figures.double_well_crossing import CRITICAL
 from flows import AcceleratedState, DampedFlow, OverdampedFlow, solve
 from flows.problems import double_well
 from flows.symbolic import equal_symbolically, exactly
