@@ -3,7 +3,6 @@
 from flows import problems as problems
 from flows._version import __version__ as __version__
 from flows.accelerated import AcceleratedFlow as AcceleratedFlow
-from flows.accelerated import AcceleratedState as AcceleratedState
 from flows.accelerated import (
     StronglyConvexAcceleratedFlow as StronglyConvexAcceleratedFlow,
 )
@@ -97,6 +96,25 @@ from flows.game import min_max as min_max
 from flows.gradient import GradientFlow as GradientFlow
 from flows.gradient import ModifiedHeavyBallFlow as ModifiedHeavyBallFlow
 from flows.gradient import slip as slip
+from flows.high_resolution import BregmanFlow as BregmanFlow
+from flows.high_resolution import (
+    HighResolutionAcceleratedFlow as HighResolutionAcceleratedFlow,
+)
+from flows.high_resolution import (
+    HighResolutionHeavyBallFlow as HighResolutionHeavyBallFlow,
+)
+from flows.high_resolution import (
+    HighResolutionNesterovFlow as HighResolutionNesterovFlow,
+)
+from flows.high_resolution import bregman_start as bregman_start
+from flows.high_resolution import high_resolution_start as high_resolution_start
+from flows.inertial_newton import ImplicitHessianFlow as ImplicitHessianFlow
+from flows.inertial_newton import InertialNewtonFlow as InertialNewtonFlow
+from flows.inertial_newton import InertialNewtonPsiFlow as InertialNewtonPsiFlow
+from flows.inertial_newton import InertialNewtonState as InertialNewtonState
+from flows.inertial_newton import (
+    VanishingInertialNewtonFlow as VanishingInertialNewtonFlow,
+)
 from flows.iterate import iterate as iterate
 from flows.log_time import LogTimeFlow as LogTimeFlow
 from flows.mirror import DualMirrorFlow as DualMirrorFlow
@@ -118,10 +136,15 @@ from flows.objective import from_loss as from_loss
 from flows.objective import from_sympy as from_sympy
 from flows.oscillator import Oscillation as Oscillation
 from flows.oscillator import damped_oscillator as damped_oscillator
+from flows.phase import PhaseState as PhaseState
+from flows.phase import at_rest as at_rest
 from flows.preconditioned import Hessian as Hessian
 from flows.preconditioned import NaturalGradientFlow as NaturalGradientFlow
 from flows.preconditioned import PreconditionedFlow as PreconditionedFlow
 from flows.preconditioned import SquareLoss as SquareLoss
+from flows.preconditioned import (
+    levenberg_marquardt_flow as levenberg_marquardt_flow,
+)
 from flows.preconditioned import newton_flow as newton_flow
 from flows.principal import PrincipalFlow as PrincipalFlow
 from flows.principal import PrincipalState as PrincipalState
@@ -133,6 +156,8 @@ from flows.schedules import Schedule as Schedule
 from flows.scheme import Draw as Draw
 from flows.scheme import Scheme as Scheme
 from flows.scheme import Step as Step
+from flows.second_order import Coefficients as Coefficients
+from flows.second_order import SecondOrderFlow as SecondOrderFlow
 from flows.sharpness import Sharpness as Sharpness
 from flows.sharpness import effective_sharpness as effective_sharpness
 from flows.sliding import SignPath as SignPath

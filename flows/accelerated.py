@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows.door import require_number
-from flows.dynamics import Flow, parameter, require_range
+from flows.dynamics import parameter, require_range
 from flows.objective import Objective
+from flows.phase import PhaseState
+from flows.second_order import Coefficients, SecondOrderFlow
 from flows.types import Scalar
 
 
-class AcceleratedState(NamedTuple):
-    """A position and its velocity.
-
-    Attributes:
-        position: x, shape [n].
-        velocity: v = x', shape [n], per unit of time (1/√curvature).
-    """
-
-    position: Float[Array, " n"]
-    velocity: Float[Array, " n"]
-
-
-class AcceleratedFlow(Flow):
+class AcceleratedFlow(SecondOrderFlow):
     r"""Accelerated gradient flow, x'' + (r/t) x' + ∇f(x) = 0 for t > 0.
 
     State: position and velocity, each of shape [n]. Unit of time: 1/√curvature, so
@@ -57,15 +47,12 @@ class AcceleratedFlow(Flow):
     def __check_init__(self):
         require_range("friction", self.friction)
 
-    def vector_field(self, t, y: AcceleratedState) -> AcceleratedState:
-        """(v, -(r/t) v - ∇f(x)); not finite at t = 0."""
-        x, v = y
-        return AcceleratedState(
-            v, -(self.friction / t) * v - self.objective.gradient(x)
-        )
+    def coefficients(self, t) -> Coefficients:
+        """Friction r/t, not finite at t = 0."""
+        return Coefficients(friction=self.friction / t)
 
 
-class StronglyConvexAcceleratedFlow(Flow):
+class StronglyConvexAcceleratedFlow(SecondOrderFlow):
     r"""Accelerated flow of a μ-strongly convex function, x'' + 2√μ x' + ∇f(x) = 0.
 
     State: position and velocity, each of shape [n]. Unit of time: 1/√curvature. With
@@ -91,17 +78,15 @@ class StronglyConvexAcceleratedFlow(Flow):
     def __check_init__(self):
         require_range("strong_convexity", self.strong_convexity)
 
-    def vector_field(self, t, y: AcceleratedState) -> AcceleratedState:
-        """(v, -2√μ v - ∇f(x))."""
+    def coefficients(self, t) -> Coefficients:
+        """Friction 2√μ."""
         del t
-        x, v = y
-        pull = self.objective.gradient(x)
-        return AcceleratedState(v, -2 * jnp.sqrt(self.strong_convexity) * v - pull)
+        return Coefficients(friction=2 * jnp.sqrt(self.strong_convexity))
 
 
 def accelerated_start(
     flow: AcceleratedFlow, x0: Float[Array, " n"], t0: Scalar
-) -> AcceleratedState:
+) -> PhaseState:
     """The state at a small time t0 > 0 of the solution that starts at rest in x0.
 
     The regular solution at the singular time 0 is even in t:
@@ -127,6 +112,6 @@ def accelerated_start(
     g = flow.objective.gradient(x0)
     hg = flow.objective.hvp(x0, g)
     first, second = g / (2 * (1 + r)), hg / (8 * (1 + r) * (3 + r))
-    return AcceleratedState(
+    return PhaseState(
         x0 - t**2 * first + t**4 * second, -2 * t * first + 4 * t**3 * second
     )

@@ -9,16 +9,17 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.accelerated import AcceleratedState
 from flows.door import require_number
 from flows.dynamics import Flow, Part, parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Objective
+from flows.phase import PhaseState
 from flows.schedules import Schedule, scheduled, value_at
+from flows.second_order import Coefficients, SecondOrderFlow
 from flows.types import is_traced
 
 
-class DampedFlow(Flow):
+class DampedFlow(SecondOrderFlow):
     r"""The damped gradient system m(t) x'' + α x' + ∇f(x) = 0 (heavy ball).
 
     State: position and velocity, each of shape [n]. The mass stands outside the
@@ -60,13 +61,11 @@ class DampedFlow(Flow):
         require_number("friction", self.friction)
         require_range("friction", self.friction)
 
-    def vector_field(self, t, y: AcceleratedState) -> AcceleratedState:
-        """(v, -(α v + ∇f(x))/m(t))."""
-        x, v = y
-        pull = self.friction * v + self.objective.gradient(x)
-        return AcceleratedState(v, -pull / value_at(self.mass, t))
+    def coefficients(self, t) -> Coefficients:
+        """Mass m(t), friction α."""
+        return Coefficients(mass=value_at(self.mass, t), friction=self.friction)
 
-    def energy(self, t: Any, y: AcceleratedState) -> Float[Array, ""]:
+    def energy(self, t: Any, y: PhaseState) -> Float[Array, ""]:
         """m(t) |v|²/2 + f(x)."""
         return value_at(self.mass, t) * (y.velocity @ y.velocity) / 2 + (
             self.objective.value(y.position)

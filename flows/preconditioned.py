@@ -15,6 +15,7 @@ from flows.door import require_instance
 from flows.dynamics import Flow, parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Facts, Objective
+from flows.second_order import coefficient, coefficient_at, require_coefficient
 from flows.types import is_traced
 
 
@@ -128,6 +129,62 @@ def newton_flow(objective: Objective) -> PreconditionedFlow:
         objective, Objective, "newton_flow takes an objective, such as flows.from_loss"
     )
     return PreconditionedFlow(objective, Hessian(objective))
+
+
+class DampedHessian(eqx.Module):
+    """The function (t, x) -> α(t) I + β(t) ∇²f(x), shape [n, n].
+
+    Attributes:
+        objective: f.
+        friction: α, a number or a function of time.
+        hessian_damping: β, likewise.
+    """
+
+    objective: Objective
+    friction: Any = eqx.field(
+        converter=coefficient, metadata={"nonnegative": True, "symbol": r"\alpha"}
+    )
+    hessian_damping: Any = eqx.field(
+        converter=coefficient, metadata={"positive": True, "symbol": r"\beta"}
+    )
+
+    def __call__(self, t: Any, x: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """α I + β ∇²f(x)."""
+        alpha = coefficient_at(self.friction, t)
+        beta = coefficient_at(self.hessian_damping, t)
+        eye = jnp.eye(x.shape[0], dtype=x.dtype)
+        return alpha * eye + beta * self.objective.hessian(x)
+
+
+def levenberg_marquardt_flow(
+    objective: Objective, friction: Any, hessian_damping: Any = 1.0
+) -> PreconditionedFlow:
+    r"""The Levenberg–Marquardt flow, (α I + β ∇²f(x)) x' = -∇f(x).
+
+    The limit of `InertialNewtonFlow` as its mass goes to 0; α = 0 is the Newton flow
+    with its time in units of β, along which g(t) = e^{-t/β} g(0). α and β may be
+    functions of time. Dense: O(n³) a step.
+
+    Reference: Castera, Attouch, Fadili and Ochs, arXiv 2301.08726.
+
+    Args:
+        objective: f.
+        friction: α >= 0 (time · curvature).
+        hessian_damping: β >= 0 (time).
+
+    Returns:
+        A `PreconditionedFlow` with P = α I + β ∇²f.
+
+    Raises:
+        BadInput: no objective, or a number that is negative or not finite.
+    """
+    require_instance(
+        objective, Objective, "levenberg_marquardt_flow takes an objective"
+    )
+    require_coefficient("friction", friction)
+    require_coefficient("hessian_damping", hessian_damping)
+    metric = DampedHessian(objective, friction, hessian_damping)
+    return PreconditionedFlow(objective, metric)
 
 
 class SquareLoss(Objective):

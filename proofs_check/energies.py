@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from flows import (
     AcceleratedFlow,
-    AcceleratedState,
     GradientFlow,
     StronglyConvexAcceleratedFlow,
+    at_rest,
 )
 from proofs_check.inner_products import (
     LyapunovPair,
@@ -50,11 +50,6 @@ def strongly_accelerated_energy(flow, t, y, weight: Any = 1):
     mu = flow.strong_convexity
     away = displacement(flow, x) + v / jnp.sqrt(mu)
     return excess(flow, x) + weight * mu * jnp.sum(away**2) / 2
-
-
-def at_rest(x: Any) -> AcceleratedState:
-    """The state of velocity 0 in x."""
-    return AcceleratedState(x, jnp.zeros_like(x))
 
 
 def gradient_flow_pair(weight: Any = 1) -> LyapunovPair:

@@ -9,7 +9,7 @@ import numpy as np
 import sympy
 
 from discretize.linearise import Quadratic
-from flows import AcceleratedState, DampedFlow, Facts, Objective, Scheme
+from flows import DampedFlow, Facts, Objective, PhaseState, Scheme
 from flows.symbolic import exactly
 
 
@@ -68,7 +68,7 @@ def momentum_step(
         n = z.shape[0] // 2
         mass, friction, h = (jnp.asarray(a, z.dtype) for a in (mass, friction, h))
         flow = DampedFlow(build(*values), mass, friction)
-        y = AcceleratedState(z[:n], z[n:])
+        y = PhaseState(z[:n], z[n:])
         y = scheme.step(flow, jnp.zeros((), z.dtype), y, h, None, None).y
         return jnp.concatenate([y.position, y.velocity])
 

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from flows.accelerated import AcceleratedState
+from flows.accelerated import PhaseState
 from flows.damped import DampedFlow, OverdampedFlow
 from flows.door import require_instance
 from flows.dynamics import Flow
@@ -64,7 +64,7 @@ def frozen(process: Switching, y: Any) -> tuple[Flow, Any]:
         y: its state.
 
     Returns:
-        A `flows.DampedFlow` with a `flows.AcceleratedState` where the process has
+        A `flows.DampedFlow` with a `flows.PhaseState` where the process has
         momentum, else a `flows.OverdampedFlow` with a position.
 
     Raises:
@@ -74,7 +74,7 @@ def frozen(process: Switching, y: Any) -> tuple[Flow, Any]:
     loss = LabelledLoss(process.objective, process.batch(y.label))
     if isinstance(process, StochasticGradientMomentumProcess):
         flow = DampedFlow(loss, process.mass, process.friction)
-        return flow, AcceleratedState(y.position, y.velocity)
+        return flow, PhaseState(y.position, y.velocity)
     known: Any = process
     return OverdampedFlow(loss, known.friction), y.position
 

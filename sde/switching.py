@@ -336,7 +336,7 @@ def full_gradient(process: Switching) -> Flow:
     """The limit of infinitely fast switching: the flow of the mean loss Σ_i π_i f_i.
 
     `OverdampedFlow` of a `StochasticGradientProcess`, `DampedFlow` of a
-    `StochasticGradientMomentumProcess` (state `flows.AcceleratedState`).
+    `StochasticGradientMomentumProcess` (state `flows.PhaseState`).
     """
     require_instance(process, Switching, "full_gradient takes a switching process")
     mean = process.mean_objective()

@@ -51,12 +51,42 @@ EXAMPLES = {
     "modified heavy ball": (flows.ModifiedHeavyBallFlow(wavy(), 0.05, 0.6), X),
     "accelerated": (
         flows.AcceleratedFlow(wavy(), 3.0),
-        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+        flows.PhaseState(X, jnp.array([0.2, -0.4])),
     ),
     "accelerated, strongly convex": (
         flows.StronglyConvexAcceleratedFlow(wavy(), 0.7),
-        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+        flows.PhaseState(X, jnp.array([0.2, -0.4])),
     ),
+    "inertial newton": (
+        flows.InertialNewtonFlow(wavy(), jnp.cos, 0.3, lambda t: 1 + t, 1.2),
+        flows.PhaseState(X, V),
+    ),
+    "inertial newton, psi": (
+        flows.InertialNewtonPsiFlow(wavy(), 0.5, 0.25, 2.0),
+        flows.InertialNewtonState(X, V),
+    ),
+    "implicit hessian damping": (
+        flows.ImplicitHessianFlow(wavy(), 0.5, 0.25, 2.0),
+        flows.PhaseState(X, V),
+    ),
+    "inertial newton, vanishing friction": (
+        flows.VanishingInertialNewtonFlow(wavy(), 3.0, 0.5),
+        flows.PhaseState(X, V),
+    ),
+    "heavy ball, high resolution": (
+        flows.HighResolutionHeavyBallFlow(wavy(), 0.25, 0.04),
+        flows.PhaseState(X, V),
+    ),
+    "nesterov, high resolution": (
+        flows.HighResolutionNesterovFlow(wavy(), 0.25, 0.04),
+        flows.PhaseState(X, V),
+    ),
+    "accelerated, high resolution": (
+        flows.HighResolutionAcceleratedFlow(wavy(), 0.04),
+        flows.PhaseState(X, V),
+    ),
+    "bregman": (flows.BregmanFlow(wavy(), 4.0), flows.PhaseState(X, V)),
+    "levenberg-marquardt": (flows.levenberg_marquardt_flow(wavy(), 0.5, 2.0), X),
     "adam": (
         flows.AdamFlow(wavy(), 0.4, 1.1, 0.03, 0.02),
         flows.AdamState(X, jnp.array([0.2, -0.4]), V),
@@ -118,7 +148,7 @@ EXAMPLES = {
     ),
     "damped": (
         flows.DampedFlow(wavy(), flows.PowerSchedule(0.7, 2.0, -1.0), 0.9),
-        flows.AcceleratedState(X, jnp.array([0.2, -0.4])),
+        flows.PhaseState(X, jnp.array([0.2, -0.4])),
     ),
     "overdamped gradient": (flows.OverdampedFlow(wavy(), 1.7), X),
     "switching with momentum": (

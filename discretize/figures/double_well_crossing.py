@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize.figures.registry import figure
-from flows import AcceleratedState, DampedFlow, finite_sum, solve
+from flows import DampedFlow, PhaseState, finite_sum, solve
 from flows.drawing import COLOURS, Numbers
 from flows.problems import double_well, tilted_double_well
 from sde import (
@@ -107,7 +107,7 @@ def barrier_crossing(*, paths: int = 200, masses: int = 13) -> tuple[Any, Number
 def _flows() -> tuple[np.ndarray, dict[float, np.ndarray]]:
     """Times, and positions by mass; mass 0 is the gradient flow's closed form."""
     times = np.linspace(0.0, 12.0, 241)
-    rest = AcceleratedState(jnp.full((1,), START), jnp.zeros(1))
+    rest = PhaseState(jnp.full((1,), START), jnp.zeros(1))
     curves = {0.0: 1 / np.sqrt(1 - (1 - START**-2) * np.exp(-2 * times / FRICTION))}
     for mass, *_ in STYLES:
         flow = DampedFlow(double_well(), mass, FRICTION)

@@ -11,9 +11,9 @@ from discretize.chain_laws import switched_law
 from discretize.figures.registry import figure
 from discretize.schemes import AOBOA, Euler, GridSwitch, MomentumEuler
 from flows import (
-    AcceleratedState,
     BadInput,
     DampedFlow,
+    PhaseState,
     from_sympy,
     iterate,
     problems,
@@ -44,7 +44,7 @@ def momentum_energy(*, h: float = 0.1, time: float = 30.0) -> tuple[Any, Numbers
     place = sympy.Symbol("x")
     well = from_sympy(sympy.log(sympy.cosh(place)) + place**2 / 4, [place])
     flow = DampedFlow(well, 1.0, 0.0)
-    start = AcceleratedState(jnp.array([2.0]), jnp.array([0.0]))
+    start = PhaseState(jnp.array([2.0]), jnp.array([0.0]))
     steps = round(time / h)
     fig, (ax, near) = plt.subplots(
         1, 2, figsize=(9.0, 3.8), layout="constrained", width_ratios=(1, 1)
@@ -102,7 +102,7 @@ def largest_steps(masses: Any, friction: float = 1.0) -> dict[str, np.ndarray]:
             flow = DampedFlow(problems.quadratic([1.0]), mass, friction)
 
             def step(z):
-                y = AcceleratedState(z[:1], z[1:])
+                y = PhaseState(z[:1], z[1:])
                 y = scheme.step(flow, jnp.zeros(()), y, h, None, None).y
                 return jnp.concatenate([y.position, y.velocity])
 

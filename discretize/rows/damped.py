@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import jax.numpy as jnp
 
 from discretize.correspondence import Correspondence, Exact, Order
 from discretize.heavy_ball import FRICTIONS, from_heavy_ball
 from discretize.rows.gradient import HEAVY_BALL
 from discretize.schemes import MomentumEuler
-from flows import AcceleratedState, DampedFlow
+from flows import DampedFlow, at_rest
 
 _MASSES = {
     "implicit": "α²ηβ/(1-β)²",
     "explicit": "α²η/(1-β)²",
     "exponential": "-αh/ln β",
 }
-
-
-def _rest(x: Any) -> AcceleratedState:
-    return AcceleratedState(x, jnp.zeros_like(x))
 
 
 def _row(rule: str) -> Correspondence:
@@ -40,8 +33,8 @@ def _row(rule: str) -> Correspondence:
         dynamics=damped_flow,
         scheme=MomentumEuler(rule),
         clock=lambda hyper: step(hyper).h,
-        start=lambda dynamics, hyper, x: (0.0, _rest(x)),
-        scheme_start=lambda dynamics, hyper, x: _rest(x),
+        start=lambda dynamics, hyper, x: (0.0, at_rest(x)),
+        scheme_start=lambda dynamics, hyper, x: at_rest(x),
         relation=Exact(),
         flow_order=Order(1.0, "sup"),
         defaults={"friction": 1.0},

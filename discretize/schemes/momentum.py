@@ -7,7 +7,7 @@ from typing import ClassVar
 import equinox as eqx
 
 from discretize.heavy_ball import require_friction, retention_and_gain
-from flows import AcceleratedState, DampedFlow, Scheme, Step
+from flows import DampedFlow, PhaseState, Scheme, Step
 from flows.door import require_instance
 from flows.schedules import value_at
 
@@ -58,4 +58,4 @@ class MomentumEuler(Scheme):
         beta, gain = retention_and_gain(self.friction, h, mass, dynamics.friction)
         x, v = y
         v = beta * v - gain * dynamics.objective.gradient(x)
-        return Step(AcceleratedState(x + h * v, v), carry)
+        return Step(PhaseState(x + h * v, v), carry)

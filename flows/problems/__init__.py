@@ -21,6 +21,7 @@ from flows.problems.quadratic import Quadratic as Quadratic
 from flows.problems.quadratic import quadratic as quadratic
 from flows.problems.regression import least_squares as least_squares
 from flows.problems.regression import logistic_regression as logistic_regression
+from flows.problems.regression import ridged_logistic as ridged_logistic
 from flows.problems.rosenbrock import rosenbrock as rosenbrock
 from flows.problems.scalar_losses import exponential as exponential
 from flows.problems.scalar_losses import logistic as logistic
@@ -41,4 +42,5 @@ from flows.problems.wall import WallPath as WallPath
 from flows.problems.wall import wall as wall
 from flows.problems.wells import NormPower as NormPower
 from flows.problems.wells import norm_power as norm_power
+from flows.problems.wells import saddle_between_wells as saddle_between_wells
 from flows.problems.wells import tilted_double_well as tilted_double_well

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flows.data import Data
+from flows.door import require_number, require_whole
 from flows.dynamics import parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Fact, Facts, Objective, stated
@@ -182,6 +183,41 @@ def logistic_regression(
     )
     points = Data(jnp.asarray(y[:, None] * x))
     return LogisticRegression(stated(facts), points, parameter(ridge))
+
+
+def ridged_logistic(
+    points: int = 8, dimension: int = 3, ridge: float = 0.1, seed: int = 1
+) -> LogisticRegression:
+    """A small strongly convex loss that is no quadratic: logistic regression, ridged.
+
+    f(w) = 1/N Σ_i log(1 + e^{a_i·w}) + (ρ/2)|w|², a_i standard normal. Facts: those of
+    `logistic_regression`, and the minimiser by Newton's method to rounding.
+
+    Args:
+        points: N.
+        dimension: d.
+        ridge: ρ > 0.
+        seed: of the points.
+
+    Raises:
+        BadInput: counts that are not positive whole numbers, ρ <= 0.
+    """
+    require_whole("points", points)
+    require_whole("dimension", dimension)
+    require_number("ridge", ridge, positive=True)
+    a = np.random.default_rng(seed).standard_normal((points, dimension))
+    objective = logistic_regression(a, -np.ones(points), ridge=ridge)
+    w = np.zeros(dimension)
+    for _ in range(50):  # it ends long before: f is self-concordant enough
+        p = 1 / (1 + np.exp(-(a @ w)))
+        hessian = (a.T * (p * (1 - p))) @ a / points + ridge * np.eye(dimension)
+        w = w - np.linalg.solve(hessian, a.T @ p / points + ridge * w)
+    least = float(np.mean(np.logaddexp(0, a @ w)) + ridge * (w @ w) / 2)
+    by = "Newton's method to rounding"
+    facts = objective.facts._replace(
+        minimiser=Fact(w, by), minimum=Fact(np.float64(least), by)
+    )
+    return eqx.tree_at(lambda o: o.facts, objective, facts)
 
 
 def _pair(features: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -79,3 +79,16 @@ def tilted_double_well(tilt: float = 0.1) -> SympyObjective:
 
     x, a = sympy.symbols("x a", real=True)
     return from_sympy(x**4 / 4 - x**2 / 2 + a * x, [x], {a: tilt})
+
+
+def saddle_between_wells() -> SympyObjective:
+    """f(x, y) = x⁴ - 4x² + y²: a strict saddle at 0 between two wells.
+
+    The Hessian at 0 is diag(-8, 2); the minima are (±√2, 0), with f = -4. The line
+    x = 0 is the stable manifold of the saddle under gradient flow.
+    """
+    import sympy
+
+    x, y = sympy.symbols("x y", real=True)
+    minimum = Fact(-4.0, "f = (x² - 2)² - 4 + y²")
+    return from_sympy(x**4 - 4 * x**2 + y**2, [x, y], facts=Facts(minimum=minimum))

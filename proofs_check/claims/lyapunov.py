@@ -20,6 +20,7 @@ from flows import (
     Objective,
     StronglyConvexAcceleratedFlow,
     accelerated_start,
+    at_rest,
     from_sympy,
     solve,
 )
@@ -30,7 +31,6 @@ from proofs_check.context import Context
 from proofs_check.energies import (
     accelerated_energy,
     accelerated_pair,
-    at_rest,
     excess_energy,
     excess_pair,
     gradient_flow_energy,

@@ -13,7 +13,7 @@ import numpy as np
 import sympy
 
 from discretize.figures.double_well_crossing import CRITICAL
-from flows import AcceleratedState, DampedFlow, OverdampedFlow, solve
+from flows import DampedFlow, OverdampedFlow, PhaseState, solve
 from flows.problems import double_well
 from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
@@ -62,7 +62,7 @@ def _lowest(masses, friction, tolerance):
 
     On such a grid a path is seen beyond the barrier as it stays there for longer.
     """
-    start = AcceleratedState(jnp.full((1,), 2.0), jnp.zeros(1))
+    start = PhaseState(jnp.full((1,), 2.0), jnp.zeros(1))
     times = jnp.linspace(0.0, END * friction, 401)
 
     def one(mass):

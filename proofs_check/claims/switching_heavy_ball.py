@@ -20,7 +20,7 @@ from discretize import (
 )
 from discretize.jury import jury_conditions
 from discretize.rows.damped import DAMPED_ROWS
-from flows import AcceleratedState, DampedFlow, PowerSchedule
+from flows import DampedFlow, PhaseState, PowerSchedule
 from flows.problems import quadratic
 from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
@@ -137,7 +137,7 @@ def _schedules(rule: str, change: Any = lambda s, mass, h, alpha: s) -> Evidence
         schedules = momentum_schedules(mass, h, alpha, rule)
         optimizer = change(schedules, mass, h, alpha).optimizer()
         p = x[None]
-        y, state = AcceleratedState(p, jnp.zeros_like(p)), optimizer.init(p)
+        y, state = PhaseState(p, jnp.zeros_like(p)), optimizer.init(p)
         for k in range(3):
             updates, state = optimizer.update(g[k][None], state, p)
             p = p + updates
@@ -303,7 +303,7 @@ def _growth(ctx: Context, rule: str, point: dict, h: float) -> GrowthRate:
     def build():
         def step(z, mass, friction, h):
             flow = DampedFlow(quadratic([POINT["kappa"]]), mass, friction)
-            y = AcceleratedState(z[:1], z[1:])
+            y = PhaseState(z[:1], z[1:])
             y = scheme.step(flow, jnp.zeros(()), y, h, None, None).y
             return jnp.concatenate([y.position, y.velocity])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flows import AcceleratedState, DampedFlow, PowerSchedule, quadratic_sum
+from flows import DampedFlow, PhaseState, PowerSchedule, quadratic_sum
 from flows.problems import double_well
 from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
 from proofs_check import decide
@@ -145,7 +145,7 @@ def _energy_rate(sign: int) -> Evidence:
 
     model: Any = symbols_like(DampedFlow(double_well(), PowerSchedule(1.0, 1.0, -1.0)))
     t = sympy.Symbol("t", positive=True)
-    y = AcceleratedState(symbol_vector("x", 1), symbol_vector("v", 1))
+    y = PhaseState(symbol_vector("x", 1), symbol_vector("v", 1))
     rate = exactly(lambda m, t, y: m.generator(m.energy)(t, y), model, t, y)
     m0, tau, p = model.mass.initial, model.mass.scale, model.mass.power
     slope = m0 * p / tau * (1 + t / tau) ** (p - 1)

@@ -9,7 +9,7 @@ import numpy as np
 import sympy
 
 from discretize import AOBOA, Euler, MomentumEuler
-from flows import AcceleratedState, DampedFlow, from_sympy, iterate
+from flows import DampedFlow, PhaseState, from_sympy, iterate
 from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Source, claim
@@ -38,8 +38,8 @@ def _loss() -> Any:
     return from_sympy(sympy.log(sympy.cosh(x)) + x**2 / 4, [x])
 
 
-def _start() -> AcceleratedState:
-    return AcceleratedState(jnp.array([2.0]), jnp.array([0.0]))
+def _start() -> PhaseState:
+    return PhaseState(jnp.array([2.0]), jnp.array([0.0]))
 
 
 def _reference() -> tuple[float, float]:

@@ -19,9 +19,9 @@ from discretize import (
     to_heavy_ball,
 )
 from flows import (
-    AcceleratedState,
     BadInput,
     DampedFlow,
+    PhaseState,
     PowerSchedule,
     iterate,
     quadratic_sum,
@@ -240,7 +240,7 @@ def test_doors():
 def test_symmetric_splittings_are_of_order_2_where_the_mass_changes():
     """AOBOA sees m(t) at the step's middle, BAOAB at its ends; Euler's kin is first."""
     flow = DampedFlow(wavy(), PowerSchedule(0.9, 2.0, -1.0), 0.7)
-    y0 = AcceleratedState(jnp.array([1.1, -0.7]), jnp.array([0.3, 0.0]))
+    y0 = PhaseState(jnp.array([1.1, -0.7]), jnp.array([0.3, 0.0]))
     tight = diffrax.PIDController(rtol=1e-10, atol=1e-12)
     exact = solve(flow, y0, 0.0, 2.0, stepsize_controller=tight).states
     for scheme, order in ((AOBOA, 2), (MomentumEuler(), 1)):

@@ -20,7 +20,7 @@ from discretize import (
 )
 from discretize.heavy_ball import FRICTIONS
 from discretize.rows.damped import DAMPED_ROWS
-from flows import AcceleratedState, BadInput, DampedFlow, PowerSchedule, iterate
+from flows import BadInput, DampedFlow, PhaseState, PowerSchedule, iterate
 from flows.problems import wavy
 
 STEPS = 60
@@ -57,7 +57,7 @@ def heavy_ball(eta, beta, minibatches=False):
 
 def by_scheme(mass, h, friction, rule):
     flow = DampedFlow(wavy(), mass, friction)
-    rest = AcceleratedState(START, jnp.zeros(2))
+    rest = PhaseState(START, jnp.zeros(2))
     run = iterate(MomentumEuler(rule), flow, rest, h=h, steps=STEPS)
     return np.asarray(run.states.position[1:])
 
@@ -118,7 +118,7 @@ def test_the_map_has_an_inverse(rule, eta, beta, alpha):
 @pytest.mark.slow
 def test_explicit_friction_is_semi_implicit_euler():
     flow = DampedFlow(wavy(), 0.9, 0.7)
-    y = AcceleratedState(START, jnp.array([0.3, 0.2]))
+    y = PhaseState(START, jnp.array([0.3, 0.2]))
     a = MomentumEuler("explicit").step(flow, 0.0, y, 0.2, None, None).y
     b = SemiImplicitEuler(("velocity", "position")).step(flow, 0.0, y, 0.2, None, None)
     np.testing.assert_allclose(a, b.y, rtol=0, atol=1e-15)
@@ -227,7 +227,7 @@ def test_the_matching_index_relaxes_at_2_over_h(count, convention):
 def jacobian(rule, mass, friction, h, z):
     def step(z):
         flow = DampedFlow(wavy(), mass, friction)
-        y = AcceleratedState(z[:2], z[2:])
+        y = PhaseState(z[:2], z[2:])
         y = MomentumEuler(rule).step(flow, 0.0, y, h, None, None).y
         return jnp.concatenate(y)
 

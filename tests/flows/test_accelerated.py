@@ -40,7 +40,7 @@ def test_a_quadratic_gives_bessel_functions(r):
 def test_a_start_without_the_series_is_seen():
     """Rest at t0 in place of t = 0 is off by O(t0²)."""
     flow = flows.AcceleratedFlow(quadratic(CURVATURES), 3.0)
-    start = flows.AcceleratedState(X0, jnp.zeros(2))
+    start = flows.PhaseState(X0, jnp.zeros(2))
     run = solved(flow, start, 0.3, TIMES)
     assert np.max(np.abs(run.positions - bessel(TIMES, 3.0))) > 1e-3
 
@@ -85,7 +85,7 @@ def test_strong_convexity_is_critical_damping_of_its_own_curvature():
     """λ = μ: x = x0 (1 + √μ t) e^{-√μ t}; λ = 5μ oscillates at the same rate."""
     mu = 0.6
     flow = flows.StronglyConvexAcceleratedFlow(quadratic([mu, 5 * mu]), mu)
-    run = solved(flow, flows.AcceleratedState(X0, jnp.zeros(2)), 0.0, TIMES)
+    run = solved(flow, flows.PhaseState(X0, jnp.zeros(2)), 0.0, TIMES)
     rate, turn = np.sqrt(mu), np.sqrt(4 * mu)
     decay = np.exp(-rate * TIMES)
     critical = 1.0 * (1 + rate * TIMES) * decay
