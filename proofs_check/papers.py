@@ -154,3 +154,105 @@ def continuous_data(location: str) -> Source:
         arxiv="2112.03754",
         location=location,
     )
+
+
+def inertial_newton(location: str) -> Source:
+    """Castera et al., JMLR 2021, arXiv 1905.12278, with the place that is meant."""
+    return Source(
+        title="An Inertial Newton Algorithm for Deep Learning",
+        authors="Camille Castera, Jérôme Bolte, Cédric Févotte and Edouard Pauwels",
+        year=2021,
+        arxiv="1905.12278",
+        location=location,
+    )
+
+
+def saddle_avoidance(location: str) -> Source:
+    """Castera, JOTA 2023, arXiv 2111.04596, with the place that is meant."""
+    return Source(
+        title="Inertial Newton Algorithms Avoiding Strict Saddle Points",
+        authors="Camille Castera",
+        year=2023,
+        arxiv="2111.04596",
+        location=location,
+    )
+
+
+def variable_mass(location: str) -> Source:
+    """Castera et al., 2023, arXiv 2301.08726, with the place that is meant."""
+    return Source(
+        title="Continuous Newton-like Methods featuring Inertia and Variable Mass",
+        authors="Camille Castera, Hedy Attouch, Jalal Fadili and Peter Ochs",
+        year=2023,
+        arxiv="2301.08726",
+        location=location,
+    )
+
+
+def hessian_damping(location: str) -> Source:
+    """Attouch, Fadili and Kungurtsev, 2022, arXiv 2106.16159, with the place meant."""
+    return Source(
+        title="On the effect of perturbations in first-order optimization methods "
+        "with inertia and Hessian driven damping",
+        authors="Hedy Attouch, Jalal Fadili and Vyacheslav Kungurtsev",
+        year=2022,
+        arxiv="2106.16159",
+        location=location,
+    )
+
+
+def nesterov_flow(location: str) -> Source:
+    """Su, Boyd and Candès, JMLR 2016, arXiv 1503.01243, with the place that is meant."""
+    return Source(
+        title="A Differential Equation for Modeling Nesterov's Accelerated Gradient "
+        "Method: Theory and Insights",
+        authors="Weijie Su, Stephen Boyd and Emmanuel J. Candès",
+        year=2016,
+        arxiv="1503.01243",
+        location=location,
+    )
+
+
+def bregman_lagrangian(location: str) -> Source:
+    """Wibisono, Wilson and Jordan, 2016, arXiv 1603.04245, with the place meant."""
+    return Source(
+        title="A Variational Perspective on Accelerated Methods in Optimization",
+        authors="Andre Wibisono, Ashia C. Wilson and Michael I. Jordan",
+        year=2016,
+        arxiv="1603.04245",
+        location=location,
+    )
+
+
+def high_resolution(location: str) -> Source:
+    """Shi, Du, Jordan and Su, 2022, arXiv 1810.08907v3, with the place meant."""
+    return Source(
+        title="Understanding the Acceleration Phenomenon via High-Resolution "
+        "Differential Equations",
+        authors="Bin Shi, Simon S. Du, Michael I. Jordan and Weijie J. Su",
+        year=2022,
+        arxiv="1810.08907",
+        location=location,
+    )
+
+
+def momentum_resnets(location: str) -> Source:
+    """Sander et al., ICML 2021, arXiv 2102.07870, with the place that is meant."""
+    return Source(
+        title="Momentum Residual Neural Networks",
+        authors="Michael E. Sander, Pierre Ablin, Mathieu Blondel and Gabriel Peyré",
+        year=2021,
+        arxiv="2102.07870",
+        location=location,
+    )
+
+
+def negative_curvature(location: str) -> Source:
+    """Zhang and Li, NeurIPS 2021, arXiv 2111.14069, with the place that is meant."""
+    return Source(
+        title="Escape saddle points by a simple gradient-descent based algorithm",
+        authors="Chenyi Zhang and Tongyang Li",
+        year=2021,
+        arxiv="2111.14069",
+        location=location,
+    )
