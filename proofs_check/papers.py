@@ -202,7 +202,7 @@ def hessian_damping(location: str) -> Source:
 
 
 def nesterov_flow(location: str) -> Source:
-    """Su, Boyd and Candès, JMLR 2016, arXiv 1503.01243, with the place that is meant."""
+    """Su, Boyd and Candès, JMLR 2016, arXiv 1503.01243, with the place meant."""
     return Source(
         title="A Differential Equation for Modeling Nesterov's Accelerated Gradient "
         "Method: Theory and Insights",
