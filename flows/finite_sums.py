@@ -184,7 +184,17 @@ class QuadraticSum(Objective):
         return None if self.tilts is None else self._into(i, -self.tilts[i])
 
     def summand_flow(self, i: Any, t: Any, x: Any, friction: Any = 1.0) -> Any:
-        """X after time t of α x' = -∇f_i(x), exact (see `summand_displacement`)."""
+        """The state after time t of α x' = -∇f_i(x) from x, exact.
+
+        Args:
+            i: the summand, an index in 0, ..., N - 1 that may be traced.
+            t: duration, a number (time units).
+            x: start, shape [n].
+            friction: α, a number (time · curvature).
+
+        Returns:
+            x(t), shape [n].
+        """
         a, z = self.centres[i], self._into(i, x - self.centres[i])
         rate = self.curvature(i) / friction
         z = jnp.exp(-rate * t) * z
@@ -194,7 +204,11 @@ class QuadraticSum(Objective):
         return a + self._out(i, z)
 
     def summand_integral(self, i: Any, t: Any, x: Any, friction: Any = 1.0) -> Any:
-        """∫₀ᵗ of the position along `summand_flow`."""
+        """∫₀ᵗ of the position along `summand_flow`, of the same arguments.
+
+        Returns:
+            ∫₀ᵗ x(s) ds, shape [n] (position · time).
+        """
         a, z = self.centres[i], self._into(i, x - self.centres[i])
         rate = self.curvature(i) / friction
         total = expm1_over(-rate, t) * z
@@ -206,7 +220,19 @@ class QuadraticSum(Objective):
     def summand_damped_flow(
         self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
     ) -> tuple[Any, Any]:
-        """(x, v) after time t of m x'' + α x' = -∇f_i(x), exact."""
+        """The state after time t of m x'' + α x' = -∇f_i(x) from (x, v), exact.
+
+        Args:
+            i: the summand, an index in 0, ..., N - 1 that may be traced.
+            t: duration, a number (time units).
+            x: position at the start, shape [n].
+            v: velocity at the start, shape [n].
+            mass: m > 0, a number (time² · curvature).
+            friction: α, a number (time · curvature).
+
+        Returns:
+            (x(t), v(t)), each of shape [n].
+        """
         move = self._oscillation(i, mass, friction, t)
         z, w = self._into(i, x - self.centres[i]), self._into(i, v)
         position, velocity = move.xx * z + move.xv * w, move.vx * z + move.vv * w
@@ -223,7 +249,11 @@ class QuadraticSum(Objective):
     def summand_damped_integral(
         self, i: Any, t: Any, x: Any, v: Any, mass: Any, friction: Any
     ) -> Any:
-        """∫₀ᵗ of the position along `summand_damped_flow`; None with tilts."""
+        """∫₀ᵗ of the position along `summand_damped_flow`, of the same arguments.
+
+        Returns:
+            ∫₀ᵗ x(s) ds, shape [n] (position · time); None for a sum with tilts.
+        """
         if self.tilts is not None:
             return None
         move = self._oscillation(i, mass, friction, t)

@@ -127,7 +127,7 @@ def _real_roots(gap, curvature, mass, g, t):
 
 
 def _turning(squared, g, t):
-    """S and e^{-gt} cos(ωt) for ω² = squared, entire in ω²: near 0 of either sign."""
+    """The s and e^{-gt} cos(ωt) of ω² = squared, entire in it, of either sign."""
     z = squared * t * t
     small = z < 1e-2
     omega = jnp.sqrt(jnp.where(small, 1.0, z))
@@ -141,7 +141,7 @@ def _turning(squared, g, t):
 
 
 def _displacement(xx, curvature, mass, friction, t):
-    """Xf = (1 - xx)/κ, and what that is without cancellation where κ is small."""
+    """The entry xf = (1 - xx)/κ, without the cancellation where κ is small."""
     g = friction / (2 * mass)
     gap = g * g - curvature / mass
     root = jnp.sqrt(jnp.where(gap > 0, gap, 1.0))

@@ -44,7 +44,7 @@ class Slope(Objective):
         return self.slope @ u + u @ self.bend @ u / 2
 
     def gradient(self, x: Any, batch: Any = None) -> Any:
-        """G + H (x - c)."""
+        """The gradient g + H (x - c)."""
         del batch
         return self.slope + self.bend @ (x - self.centre)
 

@@ -51,7 +51,7 @@ class LeastSquares(SolvedObjective):
         return features.T @ (features @ x - targets) / features.shape[0]
 
     def _rows(self, batch: Any) -> Any:
-        """X and y, or some of their rows; a single index is a batch of one."""
+        """The data X and y, or some of their rows; a single index is a batch of one."""
         features, targets = self.data.get(batch)
         return jnp.atleast_2d(features), jnp.atleast_1d(targets)
 

@@ -99,7 +99,7 @@ def _crossings(ctx: Context, friction: float, scale: float) -> Evidence:
 
 
 def _gradient_flow() -> Evidence:
-    """X = (1 - ¾ e^{-2t/α})^{-1/2} solves α x' = -f'(x), x(0) = 2; it exceeds 1."""
+    """That x = (1 - ¾ e^{-2t/α})^{-1/2} > 1 solves α x' = -f'(x), x(0) = 2."""
     t, a = sympy.symbols("t alpha", positive=True)
     x = 1 / sympy.sqrt(1 - sympy.Rational(3, 4) * sympy.exp(-2 * t / a))
 

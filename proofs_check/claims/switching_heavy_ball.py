@@ -249,7 +249,7 @@ def _jury(scheme: Any) -> Any:
 
 
 def _claimed(rule: str, names: Any, factor: Any) -> list[Any]:
-    """P(1), p(-1), 1 - det, 1 + det with the stability limit as a factor of p(-1)."""
+    """The values p(1), p(-1), 1 - det, 1 + det, with the stability limit in p(-1)."""
     k, m, a, h = names
     if rule == "euler":
         edge = (k * (factor * h - a / k) ** 2 + 4 * m - a**2 / k) / m
@@ -297,7 +297,7 @@ def _threshold(rule: str, point: dict) -> float:
 
 
 def _growth(ctx: Context, rule: str, point: dict, h: float) -> GrowthRate:
-    """Ln of the spectral radius of the step's own Jacobian, a unit of time."""
+    """The log of the spectral radius of the step's own Jacobian, a unit of time."""
     scheme = Euler() if rule == "euler" else MomentumEuler(rule)
 
     def build():

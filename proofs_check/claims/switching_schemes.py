@@ -33,7 +33,7 @@ FIRST = {
 
 
 def _loss() -> Any:
-    """Ln cosh x + x²/4."""
+    """The well f = ln cosh x + x²/4."""
     x = sympy.Symbol("x")
     return from_sympy(sympy.log(sympy.cosh(x)) + x**2 / 4, [x])
 
@@ -43,7 +43,7 @@ def _start() -> PhaseState:
 
 
 def _reference() -> tuple[float, float]:
-    """X(4) and its uncertainty: m x'' + αx' + tanh x + x/2 = 0, Dormand and Prince."""
+    """The x(4) of m x'' + αx' + tanh x + x/2 = 0 and its uncertainty, by DOP853."""
     from scipy.integrate import solve_ivp
 
     def field(t, z):
@@ -83,7 +83,7 @@ def _errors(
     unit="order",
 )
 def momentum_order_1(ctx: Context) -> Evidence:
-    """F = ln cosh x + x²/4, m = 0.7, α = 0.3, x₀ = 2, T = 4, implicit friction."""
+    """The well above with m = 0.7, α = 0.3, x₀ = 2, T = 4, implicit friction."""
     return _order(ctx, FIRST["implicit friction"], 1)
 
 
@@ -199,7 +199,7 @@ def _(ctx: Context) -> Evidence:
 
 
 def _wander(ctx: Context, scheme: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Max |E_k - E_0| over T = 20 on ln cosh x + x²/4, without friction."""
+    """The largest |E_k - E_0| over T = 20 on ln cosh x + x²/4, without friction."""
     loss = _loss()
     steps = 200 * 2 ** np.arange(5)
     worst = []

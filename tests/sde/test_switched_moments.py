@@ -189,7 +189,7 @@ def test_momentum_can_blow_up_though_every_mode_is_stable(r, growth):
 
 
 def test_the_tail_index():
-    """P* = -αγ(κ₁ + κ₂)/(κ₁κ₂); infinite for curvatures >= 0; none without a law."""
+    """It is -αγ(κ₁ + κ₂)/(κ₁κ₂), infinite for curvatures >= 0, none without a law."""
     a = np.array([[0.0], [-1.0]])
     process = gradient(a, np.array([2.0, -1.0]), 6.0)
     np.testing.assert_allclose(sde.tail_index(process), [3.0], rtol=1e-12)
