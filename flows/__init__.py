@@ -123,6 +123,10 @@ from flows.mirror import EuclideanPotential as EuclideanPotential
 from flows.mirror import MirrorFlow as MirrorFlow
 from flows.mirror import Potential as Potential
 from flows.mirror import SimplexEntropy as SimplexEntropy
+from flows.momentum_map import least_multiplier as least_multiplier
+from flows.momentum_map import linear_momentum_map as linear_momentum_map
+from flows.momentum_map import representing_matrix as representing_matrix
+from flows.momentum_map import representing_rate as representing_rate
 from flows.normalised import NormalisedFlow as NormalisedFlow
 from flows.normalised import PolyakFlow as PolyakFlow
 from flows.normalised import SignFlow as SignFlow
@@ -149,6 +153,8 @@ from flows.preconditioned import newton_flow as newton_flow
 from flows.principal import PrincipalFlow as PrincipalFlow
 from flows.principal import PrincipalState as PrincipalState
 from flows.reference import reference as reference
+from flows.residual import MomentumResidualFlow as MomentumResidualFlow
+from flows.residual import ResidualFlow as ResidualFlow
 from flows.schedules import CustomSchedule as CustomSchedule
 from flows.schedules import ExponentialSchedule as ExponentialSchedule
 from flows.schedules import PowerSchedule as PowerSchedule
@@ -163,6 +169,9 @@ from flows.sharpness import effective_sharpness as effective_sharpness
 from flows.sliding import SignPath as SignPath
 from flows.sliding import sign_flow_path as sign_flow_path
 from flows.solve import solve as solve
+from flows.sphere import RayleighFlow as RayleighFlow
+from flows.sphere import curvature_product as curvature_product
+from flows.sphere import rayleigh_quotient as rayleigh_quotient
 from flows.stiffness import DenseSolverWarning as DenseSolverWarning
 from flows.symbolic import equal_symbolically as equal_symbolically
 from flows.symbolic import exactly as exactly

@@ -42,6 +42,10 @@ def parabola(p):
     return jnp.stack([p[0], 0.5 * p[0] ** 2])
 
 
+def rotating(t, x):
+    return jnp.stack([jnp.sin(x[1]) - x[0], jnp.cos(t) * x[0] * x[1]])
+
+
 EXAMPLES = {
     "gradient flow": (flows.GradientFlow(wavy()), X),
     "gradient flow with descent's error": (
@@ -57,6 +61,11 @@ EXAMPLES = {
         flows.StronglyConvexAcceleratedFlow(wavy(), 0.7),
         flows.PhaseState(X, jnp.array([0.2, -0.4])),
     ),
+    "momentum residual": (
+        flows.MomentumResidualFlow(rotating, 0.4),
+        flows.PhaseState(X, V),
+    ),
+    "residual": (flows.ResidualFlow(rotating), X),
     "inertial newton": (
         flows.InertialNewtonFlow(wavy(), jnp.cos, 0.3, lambda t: 1 + t, 1.2),
         flows.PhaseState(X, V),
@@ -194,6 +203,11 @@ EXAMPLES = {
         sde.ContinuousDataState(X, jnp.array([0.4])),
     ),
     "preconditioned": (flows.PreconditionedFlow(wavy(), jnp.array([0.5, 2.0])), X),
+    "rayleigh": (flows.RayleighFlow(wavy(), jnp.array([0.4, -0.3])), X),
+    "rayleigh by differences": (
+        flows.RayleighFlow(wavy(), jnp.array([0.4, -0.3]), 0.25),
+        X,
+    ),
     "newton": (flows.newton_flow(wavy()), X),
     "natural gradient": (
         flows.NaturalGradientFlow(flows.SquareLoss(one_output, jnp.array([0.4]), 2)),

@@ -1,0 +1,83 @@
+"""Residual networks of infinite depth: the neural ODE, and the one with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from flows.door import require_instance, require_number
+from flows.dynamics import Flow, parameter
+from flows.phase import PhaseState
+
+_FIELD = "field is a function (t, x) -> F(t, x) with values of the shape of x"
+
+
+class ResidualFlow(Flow):
+    r"""The neural ODE x' = F(t, x): residual layers x ← x + h F(t, x) as h → 0.
+
+    State: x, shape [n]. Unit of time: that of F. Its solutions do not cross: in one
+    dimension the time-T map is increasing, and of linear fields F = Θ(t) x it has a
+    positive determinant.
+
+    Attributes:
+        field: F, a function (t, x) → F(t, x), shape [n]; an `equinox.Module` with
+            parameters is one.
+
+    Raises:
+        BadInput: a field that cannot be called.
+    """
+
+    equation: ClassVar[str] = r"\dot x = F(t, x)"
+    field: Callable[..., Any]
+
+    def __check_init__(self):
+        require_instance(self.field, Callable, _FIELD)
+
+    def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
+        """F(t, x)."""
+        return self.field(t, y)
+
+
+class MomentumResidualFlow(Flow):
+    r"""The momentum residual network of infinite depth, ε x'' + x' = F(t, x).
+
+    State: `PhaseState`. Units: the time is that of F, and the mass ε a time; ε → 0 is
+    the neural ODE x' = F (`limit`). Where F = -∇f it is `DampedFlow(f, ε)`. Solutions
+    may cross in x, since they do not in (x, v): what time T can make of a point is
+    more than a neural ODE can (`linear_momentum_map`).
+
+    Semi-implicit Euler of step h is the network of `discretize.MomentumResNet` with
+    momentum γ = 1 - h/ε and layers hF.
+
+    Reference: Sander, Ablin, Blondel and Peyré, "Momentum Residual Neural Networks",
+    ICML 2021, arXiv 2102.07870.
+
+    Attributes:
+        field: F, a function (t, x) → F(t, x), shape [n].
+        mass: ε > 0 (a time).
+
+    Raises:
+        BadInput: a field that cannot be called, a mass that is not positive.
+    """
+
+    equation: ClassVar[str] = r"\varepsilon\,\ddot x + \dot x = F(t, x)"
+    field: Callable[..., Any]
+    mass: Float[Array, ""] = eqx.field(
+        converter=parameter, metadata={"positive": True, "symbol": r"\varepsilon"}
+    )
+
+    def __check_init__(self):
+        require_instance(self.field, Callable, _FIELD)
+        require_number("mass", self.mass, positive=True)
+
+    def vector_field(self, t, y: PhaseState) -> PhaseState:
+        """(v, (F(t, x) - v)/ε)."""
+        x, v = y
+        return PhaseState(v, (self.field(t, x) - v) / self.mass)
+
+    def limit(self) -> ResidualFlow:
+        """The neural ODE x' = F(t, x) to which it tends as ε → 0."""
+        return ResidualFlow(self.field)
