@@ -70,11 +70,19 @@ from discretize.modified import StepLogarithm as StepLogarithm
 from discretize.modified import modified_terms as modified_terms
 from discretize.modified import momentum_slip as momentum_slip
 from discretize.modified import multistep_terms as multistep_terms
+from discretize.negative_curvature import CurvatureSearch as CurvatureSearch
+from discretize.negative_curvature import escape_step as escape_step
+from discretize.negative_curvature import negative_curvature as negative_curvature
+from discretize.negative_curvature import search_budget as search_budget
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
 from discretize.optimizers import drift_adjusted as drift_adjusted
+from discretize.optimizers import descent_point as descent_point
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
+from discretize.optimizers import nag_c as nag_c
+from discretize.optimizers import nag_c_momentum as nag_c_momentum
+from discretize.optimizers import nag_sc as nag_sc
 from discretize.optimizers import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers import root_loss_sgd as root_loss_sgd
 from discretize.optimizers import rpgd as rpgd
@@ -117,6 +125,8 @@ from discretize.rows.modified import SGD_MODIFIED as SGD_MODIFIED
 from discretize.rows.modified import momentum_modified as momentum_modified
 from discretize.rows.modified import sgd_modified as sgd_modified
 from discretize.rows.modified import shuffled_sgd as shuffled_sgd
+from discretize.rows.nesterov import NAG_C as NAG_C
+from discretize.rows.nesterov import NAG_SC as NAG_SC
 from discretize.rows.weight_normalised import RPGD as RPGD
 from discretize.rows.weight_normalised import (
     WEIGHT_NORMALISED_SGD as WEIGHT_NORMALISED_SGD,
@@ -137,12 +147,14 @@ from discretize.schemes import BalancedEuler as BalancedEuler
 from discretize.schemes import CentralAux as CentralAux
 from discretize.schemes import CentralEuler as CentralEuler
 from discretize.schemes import Chebyshev as Chebyshev
+from discretize.schemes import CurvatureDescent as CurvatureDescent
 from discretize.schemes import Euler as Euler
 from discretize.schemes import FromDiffrax as FromDiffrax
 from discretize.schemes import GridSwitch as GridSwitch
 from discretize.schemes import ImplicitEuler as ImplicitEuler
 from discretize.schemes import Milstein as Milstein
 from discretize.schemes import MomentumEuler as MomentumEuler
+from discretize.schemes import PerturbedDescent as PerturbedDescent
 from discretize.schemes import ProjectedEuler as ProjectedEuler
 from discretize.schemes import ProjectedEulerMaruyama as ProjectedEulerMaruyama
 from discretize.schemes import RungeKutta as RungeKutta

@@ -14,6 +14,9 @@ from discretize.schemes.milstein import Milstein as Milstein
 from discretize.schemes.momentum import MomentumEuler as MomentumEuler
 from discretize.schemes.runge_kutta import RungeKutta as RungeKutta
 from discretize.schemes.runge_kutta import as_diffrax_solver as as_diffrax_solver
+from discretize.schemes.saddle_escape import CurvatureDescent as CurvatureDescent
+from discretize.schemes.saddle_escape import Escape as Escape
+from discretize.schemes.saddle_escape import PerturbedDescent as PerturbedDescent
 from discretize.schemes.splitting import ABOBA as ABOBA
 from discretize.schemes.splitting import AOBOA as AOBOA
 from discretize.schemes.splitting import BAOAB as BAOAB
