@@ -76,8 +76,8 @@ from discretize.negative_curvature import negative_curvature as negative_curvatu
 from discretize.negative_curvature import search_budget as search_budget
 from discretize.optimiser import OptaxStep as OptaxStep
 from discretize.optimiser import Training as Training
-from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import descent_point as descent_point
+from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
 from discretize.optimizers import nag_c as nag_c

@@ -10,6 +10,11 @@ from discretize.optimizers.exponentiated_gradient import (
 from discretize.optimizers.langevin import sgld as sgld
 from discretize.optimizers.langevin import tamed_langevin as tamed_langevin
 from discretize.optimizers.langevin import tula as tula
+from discretize.optimizers.nesterov import NesterovState as NesterovState
+from discretize.optimizers.nesterov import descent_point as descent_point
+from discretize.optimizers.nesterov import nag_c as nag_c
+from discretize.optimizers.nesterov import nag_c_momentum as nag_c_momentum
+from discretize.optimizers.nesterov import nag_sc as nag_sc
 from discretize.optimizers.reshuffled import reshuffled_sgd as reshuffled_sgd
 from discretize.optimizers.root_loss import root_loss_sgd as root_loss_sgd
 from discretize.optimizers.root_loss import scale_by_root_loss as scale_by_root_loss

@@ -11,6 +11,7 @@ from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
 from discretize.rows.langevin import LANGEVIN_ROWS
 from discretize.rows.modified import MODIFIED_ROWS
+from discretize.rows.nesterov import NESTEROV_ROWS
 from discretize.rows.weight_normalised import WEIGHT_NORMALISED_ROWS
 from discretize.schemes import Splitting, TamedEuler
 
@@ -23,6 +24,7 @@ ROWS = (
     SCALAR_RMSPROP,
     *FIRST_ORDER_ROWS,
     *MODIFIED_ROWS,
+    *NESTEROV_ROWS,
     *WEIGHT_NORMALISED_ROWS,
     *DERIVED_LOSS_ROWS,
     *LANGEVIN_ROWS,
