@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -94,7 +94,31 @@ class Index(eqx.Module):
         return spectral_gap(self.generator_matrix(t))
 
 
-class UniformIndex(Index):
+class OneClock(Index):
+    """Base of the indices whose one clock, of rate γ(t), rings whatever the label."""
+
+    if TYPE_CHECKING:  # a field of the concrete classes, which order their own
+        rate: Any
+
+    def __check_init__(self):
+        _require_rate(self.rate)
+
+    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
+        """γ(t)."""
+        del label
+        return value_at(self.rate, t)
+
+    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
+        """amount/γ, or the inverse of the schedule's integral."""
+        del label
+        return delay_after(self.rate, t, amount)
+
+    def expected_rings(self, t0: Any, t1: Any) -> Any:
+        """∫ γ over [t0, t1]."""
+        return integral_over(self.rate, t0, t1)
+
+
+class UniformIndex(OneClock):
     r"""Uniform sampling: at each ring of one clock of rate γ(t) a uniform new label.
 
     "never_repeat" draws among the N-1 others, "fresh_draw" among all N. Every centred
@@ -125,7 +149,6 @@ class UniformIndex(Index):
 
     def __check_init__(self):
         require_whole("count, the number of labels,", self.count, 2)
-        _require_rate(self.rate)
         if self.convention not in CONVENTIONS:
             raise BadInput(
                 'convention is "never_repeat" (uniform over the other labels) or '
@@ -168,11 +191,6 @@ class UniformIndex(Index):
             return rate
         return rate * self.labels / (self.labels - 1)
 
-    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
-        """γ(t)."""
-        del label
-        return value_at(self.rate, t)
-
     def next_weights(self, label: Any) -> Float[Array, " N"]:
         """1/N each, or 1/(N-1) each and 0 for the label itself."""
         n = self.labels
@@ -189,15 +207,6 @@ class UniformIndex(Index):
             return self.stationary_label(label, u)
         ahead = jnp.minimum(((n - 1) * u).astype(label.dtype), n - 2)
         return (label + 1 + ahead) % n
-
-    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
-        """amount/γ, or the inverse of the schedule's integral."""
-        del label
-        return delay_after(self.rate, t, amount)
-
-    def expected_rings(self, t0: Any, t1: Any) -> Any:
-        """∫ γ over [t0, t1]."""
-        return integral_over(self.rate, t0, t1)
 
     def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
         """ρ for the label itself and (1 - ρ)/N for all, ρ = e^{-∫ r}."""
@@ -224,7 +233,7 @@ class UniformIndex(Index):
         return jnp.full((self.labels,), 1 / self.labels, dtype=float)
 
 
-class WeightedIndex(Index):
+class WeightedIndex(OneClock):
     """Non-uniform sampling: at each ring of a clock of rate γ(t) a label of law p.
 
     The chain forgets its label at each ring, so r = γ.
@@ -245,7 +254,6 @@ class WeightedIndex(Index):
     )
 
     def __check_init__(self):
-        _require_rate(self.rate)
         if not is_concrete(self.weights):
             return
         p = np.asarray(self.weights)
@@ -264,24 +272,10 @@ class WeightedIndex(Index):
         """r(t) = γ(t)."""
         return value_at(self.rate, t)
 
-    def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
-        """γ(t)."""
-        del label
-        return value_at(self.rate, t)
-
     def next_weights(self, label: Any) -> Float[Array, " N"]:
         """The weights p, whatever the label."""
         del label
         return self.weights
-
-    def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
-        """amount/γ, or the inverse of the schedule's integral."""
-        del label
-        return delay_after(self.rate, t, amount)
-
-    def expected_rings(self, t0: Any, t1: Any) -> Any:
-        """∫ γ over [t0, t1]."""
-        return integral_over(self.rate, t0, t1)
 
     def transition(self, t: Any, h: Any, label: Any) -> Float[Array, " N"]:
         """ρ for the label itself and (1 - ρ) p for all, ρ = e^{-∫ γ}."""
