@@ -10,11 +10,10 @@ import numpy as np
 import optax
 
 from flows import BadInput, Schedule
-from flows.door import as_floats, require_number, require_whole
+from flows.door import as_floats, require_number
 from flows.schedules import value_at
 from flows.types import is_traced
 from sde import UniformIndex
-from sde.index import CONVENTIONS
 
 FRICTIONS = ("implicit", "explicit", "exponential")
 
@@ -277,10 +276,8 @@ def matching_index(
         BadInput: fewer than two losses, a step that is not positive, an unknown
             convention.
     """
-    require_whole("count, the number of labels,", count, 2)
     require_number("h", h, positive=True)
-    share = (count - 1) / count if convention == CONVENTIONS[0] else 1.0
-    return UniformIndex(count, 2 * share / h, convention)
+    return UniformIndex.relaxing(count, 2 / h, convention)
 
 
 def require_friction(scheme: Any) -> None:
