@@ -38,6 +38,11 @@ def parameter(value: Any) -> Any:
     return jnp.asarray(array, array.dtype if floating else float)
 
 
+def maybe_parameter(value: Any) -> Any:
+    """A parameter, or None."""
+    return None if value is None else parameter(value)
+
+
 def require_range(name: str, value: Any, below: float = np.inf) -> None:
     """Refuse a concrete parameter that is not finite, below 0, or not below `below`.
 

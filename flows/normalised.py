@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flows.door import require_number
-from flows.dynamics import Flow, parameter, require_range
+from flows.dynamics import Flow, maybe_parameter, parameter, require_range
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.types import is_traced
@@ -60,10 +60,6 @@ class NormalisedFlow(Flow):
         return -g / jnp.where(size <= 0, 1.0, size)
 
 
-def _optional(value: Any) -> Any:
-    return None if value is None else parameter(value)
-
-
 class SignFlow(Flow):
     r"""Sign gradient flow, θ_i' = -sign(∂_i f), or smoothed, -∂_i f/√((∂_i f)² + δ²).
 
@@ -89,7 +85,7 @@ class SignFlow(Flow):
     equation: ClassVar[str] = r"\dot\theta = -\operatorname{sign}(\nabla f(\theta))"
     objective: Objective
     smoothing: Float[Array, ""] | None = eqx.field(
-        converter=_optional,
+        converter=maybe_parameter,
         metadata={"positive": True, "symbol": r"\delta"},
         default=None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import diffrax
 import equinox as eqx
@@ -12,30 +12,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows.door import require_number, require_whole
-from flows.dynamics import State, parameter
-from flows.errors import BadInput
-from flows.scheme import Draw, Scheme, Step
+from flows.dynamics import State, maybe_parameter, parameter
 from sde._checks import require_positive
 from sde.jump_process import JumpProcess
-from sde.jumps import JumpCount
-from sde.noise import subkeys, uniform_of, uniforms
-from sde.samplers.velocity import maybe_parameter
+from sde.jumps import Arrival, EventScheme
+from sde.noise import uniforms
 
 FAILED = (
     "a solve between two jumps failed: its tolerances are too tight, the flow leaves "
     "the finite numbers, or the rates are no finite numbers >= 0."
 )
-TOO_MANY = "more than max_events jumps in one step: take a smaller h, or allow more."
 
 
-class _Arrival(NamedTuple):
-    y: State  # at the event, or at the end of the step
-    delay: Any  # time since the event before; the time that was left where none came
-    rang: Any  # whether the event came before the step's end
-    failed: Any
-
-
-class SolvedJumps(Scheme):
+class SolvedJumps(EventScheme):
     """Base of the schemes that integrate the rates along the flow, by diffrax.
 
     The next jump is where Λ(s) = ∫₀ˢ Σ_c λ_c along the flow reaches a variable E of law
@@ -45,6 +34,7 @@ class SolvedJumps(Scheme):
     same key. The default tolerances are for float64; float32 asks for 1e-4 and 1e-6.
     """
 
+    failure: ClassVar[str] = FAILED
     rtol: eqx.AbstractVar[Array]
     atol: eqx.AbstractVar[Array]
     max_events: eqx.AbstractVar[int]
@@ -54,57 +44,24 @@ class SolvedJumps(Scheme):
         require_number("atol", self.atol, positive=True)
         require_whole("max_events", self.max_events)
 
-    def noise_like(self, dynamics: Any, y: Any) -> Draw:
-        """Two words, the key of the step's events."""
-        del dynamics, y
-        return Draw("bits", (2,))
+    def arrive(self, process, t, y, left, h, key) -> Arrival:
+        """The flow to where Λ = E with E of law Exp(1), or over the time `left`."""
+        amount = -jnp.log(uniforms(key, 1)[0])
+        return self.solve(process, t, y, left, amount, self.phantom_rate(h))
 
-    def step(
-        self, dynamics: Any, t: Any, y: State, h: Any, noise: Any, carry: Any
-    ) -> Step:
-        """Jumps within [t, t + h], then the flow to t + h."""
-        if not isinstance(dynamics, JumpProcess):
-            name = type(self).__name__
-            raise BadInput(
-                f"{name} steps jump processes; {type(dynamics).__name__} is none."
-            )
-        h, t = (jnp.asarray(value, dtype=float) for value in (h, t))
-        extra = self.phantom_rate(h)
-
-        def go_on(loop):
-            s, _, events, _, failed = loop
-            return (s < h) & (events < self.max_events) & ~failed
-
-        def body(loop):
-            s, y, events, jumps, failed = loop
-            first, second, accept, channel = subkeys(noise, events, 4)
-            amount = -jnp.log(uniforms(first, 1)[0])
-            found = self.arrive(dynamics, t + s, y, h - s, amount, extra)
-            s = jnp.where(found.rang, s + found.delay, h)
-            rates = dynamics.rates(t + s, found.y)
-            total = jnp.sum(rates)
-            jumped = found.rang & (uniform_of(accept) * (total + extra) < total)
-            at = jnp.sum(jnp.cumsum(rates)[:-1] <= uniform_of(channel) * total)
-            after = dynamics.jump(t + s, found.y, at).sample(second)
-            y = jax.tree.map(lambda a, b: jnp.where(jumped, a, b), after, found.y)
-            failed = failed | found.failed
-            return s, y, events + 1, jumps + jumped.astype(int), failed
-
-        none = jnp.zeros((), dtype=int)
-        start = (jnp.zeros_like(h), y, none, none, jnp.zeros((), dtype=bool))
-        s, y, events, jumps, failed = jax.lax.while_loop(go_on, body, start)
-        y = eqx.error_if(y, failed, FAILED)
-        y = eqx.error_if(y, (s < h) & ~failed, TOO_MANY)
-        return Step(y, carry, JumpCount(jumps, events))
+    def decide(self, found: Arrival, total: Any, h: Any, u: Any) -> tuple[Any, Any]:
+        """A jump, but for the share of phantom events."""
+        jumped = found.rang & (u * (total + self.phantom_rate(h)) < total)
+        return jumped, jnp.zeros((), dtype=bool)
 
     def phantom_rate(self, h: Any) -> Float[Array, ""]:
         """The rate of events that change nothing (1/time), added to the process's."""
         return jnp.zeros_like(h)
 
     @abstractmethod
-    def arrive(
+    def solve(
         self, process: JumpProcess, t: Any, y: State, left: Any, amount: Any, extra: Any
-    ) -> Any:
+    ) -> Arrival:
         """The flow from (t, y) to where Λ = amount, or over the time `left`."""
 
     def run(self, field: Any, t0: Any, t1: Any, y0: Any, args: Any, **options: Any):
@@ -145,7 +102,7 @@ class EventLocation(SolvedJumps):
     atol: Array = eqx.field(converter=parameter, default=1e-10)
     max_events: int = eqx.field(static=True, default=100_000)
 
-    def arrive(self, process, t, y, left, amount, extra) -> _Arrival:
+    def solve(self, process, t, y, left, amount, extra) -> Arrival:
         """One solve that ends at the root of Λ = amount, or after `left`."""
         import optimistix
 
@@ -172,7 +129,7 @@ class EventLocation(SolvedJumps):
         rang = solution.result == diffrax.RESULTS.event_occurred
         failed = ~rang & (solution.result != diffrax.RESULTS.successful)
         moving, _ = jax.tree.map(lambda a: a[-1], solution.ys)
-        return _Arrival(eqx.combine(moving, labels), solution.ts[-1] - t, rang, failed)
+        return Arrival(eqx.combine(moving, labels), solution.ts[-1] - t, rang, failed)
 
 
 class ClockChange(SolvedJumps):
@@ -212,7 +169,7 @@ class ClockChange(SolvedJumps):
         """δ, or 1/h."""
         return 1 / h if self.phantom is None else self.phantom
 
-    def arrive(self, process, t, y, left, amount, extra) -> _Arrival:
+    def solve(self, process, t, y, left, amount, extra) -> Arrival:
         """One solve in the clock; where it ends too late, one in time."""
         moving, labels = eqx.partition(y, eqx.is_inexact_array)
         args = (process, labels, t)
@@ -240,4 +197,4 @@ class ClockChange(SolvedJumps):
         failed = ~good | (rest.result != diffrax.RESULTS.successful)
         at_end = jax.tree.map(lambda a: a[-1], rest.ys)
         moving = jax.tree.map(lambda a, b: jnp.where(rang, a, b), at_event, at_end)
-        return _Arrival(eqx.combine(moving, labels), delay, rang, failed)
+        return Arrival(eqx.combine(moving, labels), delay, rang, failed)

@@ -1,8 +1,9 @@
-"""`ExactJumps`: event-driven simulation of a jump process, step by step."""
+"""Event-driven simulation of a jump process, step by step; `ExactJumps`."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,24 +21,109 @@ BOUND_EXCEEDED = (
     "has to bound the sum of `rates` along the flow over the whole horizon."
 )
 TOO_MANY = (
-    "the bound on the jump rates (or the rates themselves) gives more than max_events "
-    "events in one step: take a smaller h, a tighter bound or a larger max_events."
+    "the bound on the jump rates (or the rates themselves, or phantom events) gives "
+    "more than max_events events in one step: take a smaller h, a tighter bound or a "
+    "larger max_events."
 )
 
 
 class JumpCount(NamedTuple):
-    """What a step of `ExactJumps` shows.
+    """What a step from event to event shows.
 
     Attributes:
         jumps: jumps made within the step.
-        proposals: events looked at, those that thinning refused included.
+        proposals: events looked at, those that changed nothing included.
     """
 
     jumps: Any
     proposals: Any
 
 
-class ExactJumps(Scheme):
+class Arrival(NamedTuple):
+    """Where the flow was followed to: the next event, or the end of the step.
+
+    Attributes:
+        y: the state there, before a jump.
+        delay: time since the event before; of no use where none came.
+        rang: whether the event came before the step's end.
+        failed: whether the flow could not be followed.
+        bound: the rate of the clock that rang; None where the scheme knows it.
+    """
+
+    y: State
+    delay: Any
+    rang: Any
+    failed: Any
+    bound: Any = None
+
+
+class EventScheme(Scheme):
+    """Base of the schemes that follow the flow from event to event within a step.
+
+    An event is a jump or changes nothing. Event k of a step has four keys, made of k
+    and of the step's own: of its time, of the state after it, of whether it is a jump,
+    and of its channel, so that schemes which share a key share what they draw.
+    """
+
+    failure: eqx.AbstractClassVar[str]
+    """What a failed `Arrival` is reported as."""
+
+    if TYPE_CHECKING:  # a field of the concrete classes, which order their own
+        max_events: int
+
+    def noise_like(self, dynamics: Any, y: Any) -> Draw:
+        """Two words, the key of the step's events."""
+        del dynamics, y
+        return Draw("bits", (2,))
+
+    def step(
+        self, dynamics: Any, t: Any, y: State, h: Any, noise: Any, carry: Any
+    ) -> Step:
+        """Events within [t, t + h], then the flow to t + h."""
+        if not isinstance(dynamics, JumpProcess):
+            scheme, name = type(self).__name__, type(dynamics).__name__
+            raise BadInput(f"{scheme} steps jump processes; {name} is none.")
+        h, t = (jnp.asarray(value, dtype=float) for value in (h, t))
+
+        def go_on(loop):
+            s, _, events, _, failed = loop
+            return (s < h) & (events < self.max_events) & ~failed
+
+        def body(loop):
+            s, y, events, jumps, failed = loop
+            first, second, accept, channel = subkeys(noise, events, 4)
+            found = self.arrive(dynamics, t + s, y, h - s, h, first)
+            s = jnp.where(found.rang, s + found.delay, h)
+            rates = dynamics.rates(t + s, found.y)
+            jumped, bad = self.decide(found, jnp.sum(rates), h, uniform_of(accept))
+            u = uniform_of(channel)
+            after = state_after(dynamics, t + s, found.y, rates, u, second)
+            y = jax.tree.map(lambda a, b: jnp.where(jumped, a, b), after, found.y)
+            failed = failed | found.failed | bad
+            return s, y, events + 1, jumps + jumped.astype(int), failed
+
+        none = jnp.zeros((), dtype=int)
+        start = (jnp.zeros_like(h), y, none, none, jnp.zeros((), dtype=bool))
+        s, y, events, jumps, failed = jax.lax.while_loop(go_on, body, start)
+        y = eqx.error_if(y, failed, self.failure)
+        y = eqx.error_if(y, (s < h) & ~failed, TOO_MANY)
+        return Step(y, carry, JumpCount(jumps, events))
+
+    @abstractmethod
+    def arrive(
+        self, process: JumpProcess, t: Any, y: State, left: Any, h: Any, key: Any
+    ) -> Arrival:
+        """The flow from (t, y) to the next event, or over the time `left` of h."""
+
+    @abstractmethod
+    def decide(self, found: Arrival, total: Any, h: Any, u: Any) -> tuple[Any, Any]:
+        """Whether what was found is a jump, by u in (0, 1), and whether it is an error.
+
+        `total` is the sum of the process's rates there.
+        """
+
+
+class ExactJumps(EventScheme):
     """Every jump at its own time; a step of size h ends where the grid wants a state.
 
     With `waiting` and `exact` of the process the law is exact for any h: the process
@@ -61,6 +147,7 @@ class ExactJumps(Scheme):
             no jump process.
     """
 
+    failure: ClassVar[str] = BOUND_EXCEEDED
     substeps: int = eqx.field(static=True, default=8)
     max_events: int = eqx.field(static=True, default=100_000)
 
@@ -68,42 +155,30 @@ class ExactJumps(Scheme):
         require_whole("substeps", self.substeps)
         require_whole("max_events", self.max_events)
 
-    def noise_like(self, dynamics: Any, y: Any) -> Draw:
-        """Two words, the key of the step's events."""
-        del dynamics, y
-        return Draw("bits", (2,))
+    def arrive(self, process, t, y, left, h, key) -> Arrival:
+        """The wait where it can be drawn, or one of the clock of rate `bound`."""
+        del h
+        delay, bound = process.waiting(t, y, key), None
+        if delay is None:
+            bound = process.bound(t, y, left)
+            if bound is None:
+                raise BadInput(
+                    f"{type(process).__name__} has neither `waiting` nor `bound`: "
+                    "without one of them its jump times cannot be drawn exactly."
+                )
+            delay = -jnp.log(uniform_of(key)) / bound
+        y = self._flow(process, t, y, jnp.minimum(delay, left))
+        never = jnp.zeros((), dtype=bool)
+        return Arrival(y, delay, ~(delay >= left), never, bound)
 
-    def step(
-        self, dynamics: Any, t: Any, y: State, h: Any, noise: Any, carry: Any
-    ) -> Step:
-        """Events within [t, t + h], then the flow to t + h."""
-        if not isinstance(dynamics, JumpProcess):
-            raise BadInput(
-                f"ExactJumps steps jump processes; {type(dynamics).__name__} is none."
-            )
-        h = jnp.asarray(h, dtype=float)
-        t = jnp.asarray(t, dtype=float)
-
-        def go_on(loop):
-            s, _, events, _, broken = loop
-            return (s < h) & (events < self.max_events) & ~broken
-
-        def body(loop):
-            s, y, events, jumps, broken = loop
-            event = _next_event(dynamics, t + s, y, h - s, noise, events)
-            reached = event.delay >= h - s
-            pace = jnp.minimum(event.delay, h - s)
-            y = self._flow(dynamics, t + s, y, pace)
-            s = jnp.where(reached, h, s + pace)
-            y, jumped, bad = _jump_or_not(dynamics, t + s, y, event, reached)
-            return s, y, events + 1, jumps + jumped.astype(int), broken | bad
-
-        none = jnp.zeros((), dtype=int)
-        start = (jnp.zeros_like(h), y, none, none, jnp.zeros((), dtype=bool))
-        s, y, events, jumps, broken = jax.lax.while_loop(go_on, body, start)
-        y = eqx.error_if(y, broken, BOUND_EXCEEDED)
-        y = eqx.error_if(y, (s < h) & ~broken, TOO_MANY)
-        return Step(y, carry, JumpCount(jumps, events))
+    def decide(self, found: Arrival, total: Any, h: Any, u: Any) -> tuple[Any, Any]:
+        """A jump for certain, or with probability total/bound; the bound is checked."""
+        del h
+        if found.bound is None:
+            return found.rang, jnp.zeros((), dtype=bool)
+        # also looked at on arrival at the grid time: more chances to see a wrong bound
+        bad = ~(total <= found.bound * (1 + 1e-9))
+        return found.rang & (u * found.bound < total), bad
 
     def _flow(self, process: JumpProcess, t: Any, y: State, duration: Any) -> State:
         known = process.exact(t, y, duration)
@@ -120,44 +195,6 @@ class ExactJumps(Scheme):
 
         moving = jax.lax.fori_loop(0, self.substeps, substep, moving)
         return eqx.combine(moving, labels)
-
-
-class _Event(NamedTuple):
-    delay: Any  # time to the next event
-    bound: Any  # the rate it was thinned from; None where it is a jump for certain
-    accept: Any  # U(0, 1), compared with rate / bound
-    channel: Any  # U(0, 1), picks the channel
-    key: Any  # of the state after the jump
-
-
-def _next_event(process, t, y, left, words, index) -> _Event:
-    first, second, accept, channel = subkeys(words, index, 4)
-    accept, channel = (uniform_of(key) for key in (accept, channel))
-    delay = process.waiting(t, y, first)
-    if delay is not None:
-        return _Event(delay, None, accept, channel, second)
-    bound = process.bound(t, y, left)
-    if bound is None:
-        raise BadInput(
-            f"{type(process).__name__} has neither `waiting` nor `bound`: without one "
-            "of them its jump times cannot be drawn exactly."
-        )
-    delay = -jnp.log(uniform_of(first)) / bound
-    return _Event(delay, bound, accept, channel, second)
-
-
-def _jump_or_not(process, t, y, event, reached):
-    """The state after the event, whether it jumped, whether the bound was exceeded."""
-    rates = process.rates(t, y)
-    total = jnp.sum(rates)
-    jumps, bad = ~reached, jnp.zeros((), dtype=bool)
-    if event.bound is not None:
-        # also looked at on arrival at the grid time: more chances to see a wrong bound
-        bad = ~(total <= event.bound * (1 + 1e-9))
-        jumps = jumps & (event.accept * event.bound < total)
-    after = state_after(process, t, y, rates, event.channel, event.key)
-    y = jax.tree.map(lambda a, b: jnp.where(jumps, a, b), after, y)
-    return y, jumps, bad
 
 
 def state_after(process: JumpProcess, t, y, rates, u, key) -> State:

@@ -12,7 +12,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from flows.door import as_floats
-from flows.dynamics import Part, parameter
+from flows.dynamics import Part, maybe_parameter, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.problems.quadratic import Quadratic
@@ -25,7 +25,6 @@ from sde.samplers.velocity import (
     Bounces,
     Refreshment,
     Vector,
-    maybe_parameter,
 )
 
 
@@ -71,7 +70,7 @@ class Boomerang(BounceOrRefresh):
     refreshment: Array = eqx.field(
         converter=parameter,
         default=1.0,
-        metadata={"positive": True, "symbol": r"\lambda_r"},
+        metadata={"nonnegative": True, "symbol": r"\lambda_r"},
     )
     precision: Array = eqx.field(
         converter=parameter, default=1.0, metadata={"positive": True, "symbol": "P"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Part, parameter
+from flows.dynamics import Part, maybe_parameter, parameter
 from flows.objective import Objective
 from sde._checks import require_positive
 from sde.kinetic import FreeMotion, LangevinState
@@ -19,10 +20,9 @@ from sde.samplers.laws import FreshVelocity, OneOf
 from sde.samplers.velocity import (
     Bounces,
     Refreshment,
+    StraightLines,
     Vector,
     VelocityJumps,
-    maybe_parameter,
-    straight_integral,
 )
 
 
@@ -39,9 +39,9 @@ class BounceOrRefresh(VelocityJumps):
         """The field g at which the velocity is reflected."""
         return self.objective.gradient(y.position)
 
+    @abstractmethod
     def bounced(self, y: LangevinState) -> Vector:
         """The velocity after a bounce."""
-        raise NotImplementedError
 
     def rates(self, t: Any, y: LangevinState) -> Float[Array, " 2"]:
         """((v·g)₊, λ_r)."""
@@ -76,7 +76,7 @@ def reflected(v: Vector, g: Vector, along: Vector) -> Vector:
     return v - 2 * jnp.sum(v * g) / jnp.where(still, 1.0, size) * along
 
 
-class BouncyParticle(BounceOrRefresh):
+class BouncyParticle(BounceOrRefresh, StraightLines):
     r"""The bouncy particle sampler: x' = v, reflected at the rate (v·∇U(x))₊.
 
     A bounce is v -> v - 2 (v·∇U)∇U/|∇U|²; at the rate λ_r the velocity is drawn afresh
@@ -112,7 +112,7 @@ class BouncyParticle(BounceOrRefresh):
     refreshment: Array = eqx.field(
         converter=parameter,
         default=1.0,
-        metadata={"positive": True, "symbol": r"\lambda_r"},
+        metadata={"nonnegative": True, "symbol": r"\lambda_r"},
     )
     curvature: Any = eqx.field(converter=maybe_parameter, default=None)
     rate_bound: Any = eqx.field(static=True, default=None)
@@ -120,19 +120,6 @@ class BouncyParticle(BounceOrRefresh):
     def __check_init__(self):
         self._require()
         require_positive("refreshment", self.refreshment, zero=True)
-
-    def vector_field(self, t: Any, y: LangevinState) -> LangevinState:
-        """(v, 0)."""
-        return FreeMotion().vector_field(t, y)
-
-    def exact(self, t: Any, y: LangevinState, h: Any) -> LangevinState:
-        """(x + h v, v)."""
-        return FreeMotion().exact(t, y, h)
-
-    def integral(self, t: Any, y: LangevinState, h: Any) -> Vector:
-        """∫ x = h x + h²/2 v."""
-        del t
-        return straight_integral(y, h)
 
     def bounced(self, y: LangevinState) -> Vector:
         """The velocity v - 2 (v·∇U)∇U/|∇U|²."""

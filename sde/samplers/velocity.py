@@ -19,17 +19,12 @@ from flows.ravel import require_finite
 from flows.scheme import Draw
 from sde._checks import is_concrete, require_positive, require_vectors
 from sde.jump_process import JumpProcess
-from sde.kinetic import LangevinState
+from sde.kinetic import FreeMotion, LangevinState
 from sde.laws import Law
 from sde.noise import as_key, subkeys, uniforms
 
 Vector = Float[Array, " n"]
 _SLACK = 1 + 1e-6  # on a curvature: rounding must not exceed a bound near zero
-
-
-def maybe_parameter(value: Any) -> Any:
-    """A parameter, or None."""
-    return None if value is None else parameter(value)
 
 
 class VelocityJumps(JumpProcess):
@@ -160,9 +155,21 @@ def _require_density(objective: Objective) -> None:
         )
 
 
-def straight_integral(y: LangevinState, h: Any) -> Vector:
-    """∫ x over the time h along x' = v: h x + h²/2 v."""
-    return h * y.position + h**2 / 2 * y.velocity
+class StraightLines(VelocityJumps):
+    """Base of the samplers that move along x' = v between their jumps."""
+
+    def vector_field(self, t: Any, y: LangevinState) -> LangevinState:
+        """(v, 0)."""
+        return FreeMotion().vector_field(t, y)
+
+    def exact(self, t: Any, y: LangevinState, h: Any) -> LangevinState:
+        """(x + h v, v)."""
+        return FreeMotion().exact(t, y, h)
+
+    def integral(self, t: Any, y: LangevinState, h: Any) -> Vector:
+        """∫ x = h x + h²/2 v."""
+        del t
+        return h * y.position + h**2 / 2 * y.velocity
 
 
 class JumpPart(JumpProcess, Part):

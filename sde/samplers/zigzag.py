@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.dynamics import Part, parameter
+from flows.dynamics import Part, maybe_parameter, parameter
 from flows.errors import BadInput
 from flows.objective import Objective
 from flows.scheme import Draw
@@ -21,14 +21,11 @@ from sde.noise import uniforms
 from sde.samplers.clocks import linear_delay
 from sde.samplers.velocity import (
     JumpPart,
-    Vector,
-    VelocityJumps,
-    maybe_parameter,
-    straight_integral,
+    StraightLines,
 )
 
 
-class ZigZag(VelocityJumps):
+class ZigZag(StraightLines):
     r"""The Zig-Zag process: x' = v, and v_j turns at the rate (v_j ∂_jU(x))₊ + γ_j.
 
     Stationary law ∝ e^{-U(x)} on positions, times uniform signs; the speeds |v_j| of
@@ -63,7 +60,7 @@ class ZigZag(VelocityJumps):
     excess: Array = eqx.field(
         converter=parameter,
         default=0.0,
-        metadata={"positive": True, "symbol": r"\gamma"},
+        metadata={"nonnegative": True, "symbol": r"\gamma"},
     )
     curvature: Any = eqx.field(converter=maybe_parameter, default=None)
     rate_bound: Any = eqx.field(static=True, default=None)
@@ -76,19 +73,6 @@ class ZigZag(VelocityJumps):
                 f"excess is a number or has shape [{self.objective.size}]; got shape "
                 f"{jnp.shape(self.excess)}."
             )
-
-    def vector_field(self, t: Any, y: LangevinState) -> LangevinState:
-        """(v, 0)."""
-        return FreeMotion().vector_field(t, y)
-
-    def exact(self, t: Any, y: LangevinState, h: Any) -> LangevinState:
-        """(x + h v, v)."""
-        return FreeMotion().exact(t, y, h)
-
-    def integral(self, t: Any, y: LangevinState, h: Any) -> Vector:
-        """∫ x = h x + h²/2 v."""
-        del t
-        return straight_integral(y, h)
 
     def rates(self, t: Any, y: LangevinState) -> Float[Array, " n"]:
         """(v_j ∂_jU)₊ + γ_j, one clock a coordinate."""
