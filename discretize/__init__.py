@@ -61,6 +61,14 @@ from discretize.heavy_ball import from_heavy_ball as from_heavy_ball
 from discretize.heavy_ball import matching_index as matching_index
 from discretize.heavy_ball import momentum_schedules as momentum_schedules
 from discretize.heavy_ball import to_heavy_ball as to_heavy_ball
+from discretize.inertial_newton import InertialNewtonStep as InertialNewtonStep
+from discretize.inertial_newton import SgdSettings as SgdSettings
+from discretize.inertial_newton import from_inertial_newton as from_inertial_newton
+from discretize.inertial_newton import (
+    modified_inertial_newton as modified_inertial_newton,
+)
+from discretize.inertial_newton import modified_start as modified_start
+from discretize.inertial_newton import to_inertial_newton as to_inertial_newton
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect
@@ -79,6 +87,8 @@ from discretize.optimiser import Training as Training
 from discretize.optimizers import descent_point as descent_point
 from discretize.optimizers import drift_adjusted as drift_adjusted
 from discretize.optimizers import exponentiated_gradient as exponentiated_gradient
+from discretize.optimizers import inna as inna
+from discretize.optimizers import innaprop as innaprop
 from discretize.optimizers import move_in_logarithms as move_in_logarithms
 from discretize.optimizers import nag_c as nag_c
 from discretize.optimizers import nag_c_momentum as nag_c_momentum
@@ -116,6 +126,14 @@ from discretize.rows.first_order import SIGN_SGD as SIGN_SGD
 from discretize.rows.first_order import (
     UNNORMALISED_EXPONENTIATED_GRADIENT as UNNORMALISED_EXPONENTIATED_GRADIENT,
 )
+from discretize.rows.inertial import HEAVY_BALL_AS_DESCENT as HEAVY_BALL_AS_DESCENT
+from discretize.rows.inertial import HEAVY_BALL_AS_INNA as HEAVY_BALL_AS_INNA
+from discretize.rows.inertial import INERTIAL_HEAVY_BALL as INERTIAL_HEAVY_BALL
+from discretize.rows.inertial import INNA as INNA
+from discretize.rows.inertial import MODIFIED_HEAVY_BALL as MODIFIED_HEAVY_BALL
+from discretize.rows.inertial import MODIFIED_NESTEROV as MODIFIED_NESTEROV
+from discretize.rows.inertial import NESTEROV_AS_INNA as NESTEROV_AS_INNA
+from discretize.rows.inertial import SGD_AS_INNA as SGD_AS_INNA
 from discretize.rows.langevin import SGLD as SGLD
 from discretize.rows.langevin import THEOPOULA as THEOPOULA
 from discretize.rows.langevin import TULA as TULA

@@ -7,6 +7,8 @@ from discretize.optimizers.exponentiated_gradient import (
 from discretize.optimizers.exponentiated_gradient import (
     move_in_logarithms as move_in_logarithms,
 )
+from discretize.optimizers.inna import inna as inna
+from discretize.optimizers.innaprop import innaprop as innaprop
 from discretize.optimizers.langevin import sgld as sgld
 from discretize.optimizers.langevin import tamed_langevin as tamed_langevin
 from discretize.optimizers.langevin import tula as tula

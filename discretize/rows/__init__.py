@@ -9,6 +9,7 @@ from discretize.rows.damped import DAMPED_ROWS
 from discretize.rows.derived_losses import DERIVED_LOSS_ROWS
 from discretize.rows.first_order import FIRST_ORDER_ROWS
 from discretize.rows.gradient import HEAVY_BALL, SGD
+from discretize.rows.inertial import INERTIAL_ROWS
 from discretize.rows.langevin import LANGEVIN_ROWS
 from discretize.rows.modified import MODIFIED_ROWS
 from discretize.rows.nesterov import NESTEROV_ROWS
@@ -19,6 +20,7 @@ ROWS = (
     SGD,
     HEAVY_BALL,
     *DAMPED_ROWS,
+    *INERTIAL_ROWS,
     ADAM,
     RMSPROP,
     SCALAR_RMSPROP,
