@@ -105,15 +105,23 @@ def _losses(ax: Any, times: Any, found: Any, mass: float, halving: float) -> Non
         "kept": (f"momentum kept, $m = {mass:g}$", "orange"),
         "lost": (f"momentum lost, $m = {mass:g}/(1 + t/{halving:g})$", "blue"),
     }
-    for value, name, side in (
-        (LOCAL, "bottom of the shallow well", "bottom"),
-        (GLOBAL, "bottom of the deep well", "top"),
+    for value, name, side, points in (
+        (LOCAL, "bottom of the shallow well", "bottom", 2),
+        (GLOBAL, "bottom of the deep well", "top", -4),
     ):
         ax.axhline(value, color="0.75", lw=1, zorder=0)
-        ax.annotate(name, (times[-1], value), va=side, ha="right", color="0.4")
+        ax.annotate(
+            name,
+            (times[-1], value),
+            (0, points),
+            textcoords="offset points",
+            va=side,
+            ha="right",
+            color="0.4",
+        )
     for name, (label, colour) in styles.items():
         ax.plot(times, found[name], color=COLOURS[colour], lw=2, label=label)
-    ax.set(ylabel=r"mean loss $E\,F(x_t)$", ylim=(-0.4, 0.35))
+    ax.set(ylabel=r"mean loss $E\,F(x_t)$", ylim=(-0.42, 0.35))
     ax.legend(frameon=False, loc="upper right")
 
 

@@ -32,13 +32,17 @@ def test_others_do_not_warn():
     krylov = diffrax.VeryChord(
         rtol=1e-6, atol=1e-6, linear_solver=lineax.GMRES(rtol=1e-6, atol=1e-6)
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warn_of_dense_solver(diffrax.Kvaerno5(), flow, x)
+        assert [w.category for w in seen] == [DenseSolverWarning]
+        seen.clear()
         warn_of_dense_solver(None, flow, x)
         warn_of_dense_solver(diffrax.Tsit5(), flow, x)
         warn_of_dense_solver(ROCK4(), flow, x)
         warn_of_dense_solver(diffrax.Kvaerno5(), small, y)
         warn_of_dense_solver(diffrax.Kvaerno5(root_finder=krylov), flow, x)
+    assert not seen
 
 
 @pytest.mark.slow
