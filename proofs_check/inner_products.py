@@ -1,13 +1,14 @@
 """Lyapunov functions in inner products: V and dV/dt, the same in every dimension.
 
 A Lyapunov function is jax code V(flow, t, y); its derivative is the flow's own
-generator applied to it. Both are traced on a first-order jet of a loss (value and
-gradient at one point, nothing else) with the minimiser at 0, and written in
+generator applied to it. Both are traced on a jet of a loss (value, gradient and Hessian
+at one point, nothing else) with the minimiser at 0, and written in
 
-    f - f*,   ⟨e, e⟩, ⟨e, v⟩, ⟨e, g⟩, ⟨v, v⟩, ⟨v, g⟩, ⟨g, g⟩,
+    f - f*,   ⟨a, b⟩,   ⟨a, Hb⟩,   ⟨Ha, Hb⟩,   a and b among e, v, g, p,
 
-e = x - x*, v the velocity, g = ∇f(x). One expression then serves a proof, a trajectory
-(arrays of numbers) and a semidefinite program (unknown points of a Gram matrix).
+e = x - x*, v the velocity, g = ∇f(x), H = ∇²f(x), p the ψ of an inertial-Newton flow.
+One expression then serves a proof (`proofs_check.certificates`), a trajectory (arrays
+of numbers) and a semidefinite program (unknown points of a Gram matrix).
 """
 
 from __future__ import annotations
@@ -23,63 +24,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flows import Fact, Facts, Flow, Objective
+from flows import Flow, Objective
 from flows.errors import BadInput
 from flows.symbolic import exactly, symbols_for_state, symbols_like
+from proofs_check.jets import jet
 
 _COORDINATES = 2
-_NAMES = {"position": "e", "velocity": "v"}
-
-
-@jax.custom_jvp
-def _slope(x, slope):
-    """The gradient of a jet, which has no derivative."""
-    del x
-    return slope
-
-
-@_slope.defjvp
-def _refuse(primals, tangents):
-    raise BadInput(
-        "a Lyapunov function in inner products knows f and ∇f at one point: nothing "
-        "here may differentiate ∇f (a model or a V with the Hessian in it)."
-    )
-
-
-class Jet(Objective):
-    """A loss known to first order at one point x: f(x) - f* and ∇f(x); x* = 0.
-
-    Attributes:
-        gap: f(x) - f*.
-        slope: ∇f(x), shape [n].
-    """
-
-    facts: Facts
-    gap: Float[Array, ""]
-    slope: Float[Array, " n"]
-
-    @property
-    def size(self) -> int:
-        """Number n of coordinates."""
-        return self.slope.shape[0]
-
-    def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
-        """f(x) - f*, with derivative ∇f(x)·dx."""
-        del batch
-        return self.gap + jnp.sum(self.slope * (x - jax.lax.stop_gradient(x)))
-
-    def gradient(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, " n"]:
-        """∇f(x)."""
-        del batch
-        return _slope(x, self.slope)
-
-
-def jet(n: int = _COORDINATES) -> Jet:
-    """A jet on R^n whose numbers are to be replaced by symbols (`symbols_like`)."""
-    facts = Facts(
-        minimiser=Fact(np.zeros(n), "the origin"), minimum=Fact(0.0, "the zero of f")
-    )
-    return Jet(facts, jnp.zeros(()), jnp.zeros(n))
+_NAMES = {"position": "e", "velocity": "v", "psi": "p"}
 
 
 def excess(flow: Any, x: Float[Array, " n"]) -> Any:
@@ -100,11 +51,41 @@ def _known(flow: Any, name: str) -> Any:
 
 
 def inner(first: str, second: str) -> Any:
-    """The symbol of an inner product, as `inner("e", "g")`; the order is no matter."""
+    """The symbol of an inner product, as `inner("e", "g")` or `inner("v", "Hv")`.
+
+    The order is no matter, nor is on which side one Hessian stands: it is symmetric.
+    """
     import sympy as sp
 
-    first, second = sorted((first, second))
-    return sp.Symbol(f"<{first},{second}>", real=True)
+    return sp.Symbol("<{},{}>".format(*_ordered(first, second)), real=True)
+
+
+def _ordered(first: str, second: str) -> tuple[str, str]:
+    """The names in alphabetic order of their vectors, a single H on the second."""
+    a, b = sorted((first[-1], second[-1]))
+    hessians = (first + second).count("H")
+    if hessians > 2 or len(first + second) != 2 + hessians:
+        raise BadInput(f"no inner product of {first!r} and {second!r}: as e, v, g, Hv.")
+    left, right = "H" if hessians == 2 else "", "H" if hessians else ""
+    return left + a, right + b
+
+
+def factors(symbol: Any) -> tuple[str, str] | None:
+    """The names in the symbol of an inner product; None for any other symbol."""
+    name = symbol.name
+    if not name.startswith("<"):
+        return None
+    first, second = name[1:-1].split(",")
+    return first, second
+
+
+def products_in(expression: Any) -> list[Any]:
+    """The symbols of f - f* and of inner products in an expression, by name."""
+    import sympy as sp
+
+    free = sp.sympify(expression).free_symbols
+    gap = gap_symbol()
+    return sorted((s for s in free if s == gap or factors(s)), key=str)
 
 
 def gap_symbol() -> Any:
@@ -133,12 +114,22 @@ class LyapunovPair:
         value: V, in t, the parameters, f - f* and inner products.
         derivative: dV/dt, likewise.
         vectors: names of the vectors that the flow has: "e", "g", and "v" where there
-            is a velocity.
+            is a velocity, "p" where there is a ψ.
     """
 
     value: Any
     derivative: Any
     vectors: tuple[str, ...]
+
+    @property
+    def curved(self) -> tuple[str, ...]:
+        """Names of the vectors whose Hessian product enters, as "v" for Hv."""
+        found = (factors(s) for s in self._symbols())
+        names = {name for pair in found if pair for name in pair}
+        return tuple(sorted(name[-1] for name in names if name.startswith("H")))
+
+    def _symbols(self) -> set[Any]:
+        return self.value.free_symbols | self.derivative.free_symbols
 
     def at(self, **numbers: Any) -> LyapunovPair:
         """The pair with numbers for its time and parameters, floats taken exactly.
@@ -151,8 +142,7 @@ class LyapunovPair:
         """
         import sympy as sp
 
-        named = {s.name: s for s in self.value.free_symbols}
-        named |= {s.name: s for s in self.derivative.free_symbols}
+        named = {s.name: s for s in self._symbols()}
         table = {}
         for name, number in numbers.items():
             if name not in named:
@@ -176,7 +166,8 @@ class LyapunovPair:
 
         Args:
             gap: f - f*.
-            vectors: "e", "g", and "v" where the flow has a velocity.
+            vectors: "e", "g", and "v" where the flow has a velocity; "Hv" and the like
+                for the names in `curved`.
             product: the inner product of two of them.
             **further: values of what is still a symbol, as arrays of times.
 
@@ -187,17 +178,17 @@ class LyapunovPair:
 
         pairs = itertools.combinations_with_replacement(sorted(self.vectors), 2)
         names = list(pairs)
-        free = (self.value.free_symbols | self.derivative.free_symbols) - {
-            gap_symbol(),
-            *(inner(*pair) for pair in names),
-        }
-        left = sorted(free, key=str)
+        names += sorted(
+            pair for s in self._symbols() if (pair := factors(s)) and "H" in s.name
+        )
+        symbols = [gap_symbol(), *(inner(*pair) for pair in names)]
+        left = sorted(self._symbols() - set(symbols), key=str)
         unknown = [s.name for s in left if s.name not in further]
         if unknown:
             raise BadInput(f"V and dV/dt have no number for {', '.join(unknown)}.")
-        symbols = [gap_symbol(), *(inner(*pair) for pair in names), *left]
         values = [gap, *(product(vectors[a], vectors[b]) for a, b in names)]
         values += [further[s.name] for s in left]
+        symbols += left
         both = sp.lambdify(symbols, [self.value, self.derivative], modules="numpy")
         value, derivative = both(*values)
         return value, derivative
@@ -224,12 +215,12 @@ def lyapunov_pair(
 
     Raises:
         BadInput: V or its derivative is no function of inner products (models that
-            work element by element), or would need the Hessian.
+            work element by element), or would need a third derivative of f.
     """
     import sympy as sp
 
     t = sp.Symbol("t", positive=True)
-    flow = symbols_like(build(jet()))
+    flow = symbols_like(build(jet(_COORDINATES)))
     y = symbols_for_state(start(jnp.zeros(_COORDINATES)))
 
     def pair(flow, t, y, constants):
@@ -239,76 +230,93 @@ def lyapunov_pair(
         return phi(t, y), flow.generator(phi)(t, y)
 
     value, derivative = exactly(pair, flow, t, y, constants)
-    parts = _vectors(flow, y)
-    table = {flow.objective.gap: gap_symbol()}
+    parts, hessian = _vectors(flow, y), flow.objective.curvature
+    table = {flow.objective.gap: gap_symbol(), hessian[1, 0]: hessian[0, 1]}
+    hessian = np.vectorize(lambda entry: table.get(entry, entry))(hessian)
     return LyapunovPair(
-        _in_products(sp.sympify(value).xreplace(table), parts),
-        _in_products(sp.sympify(derivative).xreplace(table), parts),
+        _in_products(sp.sympify(value).xreplace(table), parts, hessian),
+        _in_products(sp.sympify(derivative).xreplace(table), parts, hessian),
         tuple(sorted(parts)),
     )
 
 
-def _vectors(flow: Any, y: Any) -> dict[str, list[Any]]:
+def _vectors(flow: Any, y: Any) -> dict[str, np.ndarray]:
     """Name of each vector -> its components, symbols."""
-    found = {"g": list(flow.objective.slope)}
+    found = {"g": flow.objective.slope}
     fields = y._asdict() if hasattr(y, "_asdict") else {"position": y}
     for name, leaf in fields.items():
         if name not in _NAMES or np.shape(leaf) != (_COORDINATES,):
             raise BadInput(
-                "inner products know a position and a velocity; the state of "
+                "inner products know a position and a velocity (or ψ); the state of "
                 f"{type(flow).__name__} also has {name!r}."
             )
-        found[_NAMES[name]] = list(leaf)
+        found[_NAMES[name]] = leaf
     return found
 
 
-def _in_products(expression: Any, vectors: Mapping[str, list[Any]]) -> Any:
+def _in_products(
+    expression: Any, vectors: Mapping[str, np.ndarray], hessian: np.ndarray
+) -> Any:
     """An expression in components as one in inner products.
 
-    The coefficient of ⟨a, b⟩ is that of a_0 b_0 (and b_0 a_0); what the products so
-    found do not rebuild, over both coordinates, is no function of them.
+    The coefficient of ⟨a, b⟩ is that of a_0 b_0, of ⟨a, Hb⟩ that of a_0 H_00 b_0, and
+    so on; what the products so found do not rebuild, over both coordinates, is no
+    function of them.
     """
     import sympy as sp
 
-    components = [c for entries in vectors.values() for c in entries]
+    entries = [hessian[0, 0], hessian[0, 1], hessian[1, 1]]
     wrong = BadInput(
         "not a function of inner products: the model or V works element by element, "
-        "or is no quadratic form in x - x*, x' and ∇f."
+        "or is no quadratic form in x - x*, x', ∇f and their Hessian products."
     )
+    components = [c for vector in vectors.values() for c in vector]
     try:
-        polynomial = sp.Poly(sp.expand(expression), *components)
+        polynomial = sp.Poly(sp.expand(expression), *components, *entries)
     except sp.PolynomialError:
         raise wrong from None
-    rest = polynomial.as_expr()
-    total = polynomial.coeff_monomial(1)
+    total = constant = polynomial.coeff_monomial(1)
+    rest = polynomial.as_expr() - constant
     for a, b in itertools.combinations_with_replacement(sorted(vectors), 2):
-        pairs = list(zip(vectors[a], vectors[b], strict=True))
-        factor = polynomial.coeff_monomial(pairs[0][0] * pairs[0][1])
-        rest -= factor * sum(p * q for p, q in pairs)
-        total += factor * inner(a, b)
-    if sp.simplify(sp.expand(rest - polynomial.coeff_monomial(1))) != 0:
+        u, w = vectors[a], vectors[b]
+        kinds = {
+            (a, b): (u @ w, u[0] * w[0]),
+            (a, "H" + b): (u @ hessian @ w, u[0] * w[0] * entries[0]),
+            ("H" + a, "H" + b): (
+                (hessian @ u) @ (hessian @ w),
+                u[0] * w[0] * entries[0] ** 2,
+            ),
+        }
+        for pair, (product, leading) in kinds.items():
+            factor = polynomial.coeff_monomial(leading)
+            if factor != 0:
+                rest -= factor * product
+                total += factor * inner(*pair)
+    if sp.simplify(sp.expand(rest)) != 0:
         raise wrong
     return sp.collect(sp.expand(total), [inner("e", "g"), gap_symbol()])
 
 
 @eqx.filter_jit
-def _along(flow, times, states, lyapunov):
+def _along(flow, times, states, lyapunov, curved):
     def at(t, y):
         x = flow.position(y)
-        found = {
-            "gap": excess(flow, x),
-            "e": displacement(flow, x),
-            "g": flow.objective.gradient(x),
-        }
-        if hasattr(y, "velocity"):
-            found["v"] = y.velocity
-        return lyapunov(flow, t, y), found
+        found = {"e": displacement(flow, x), "g": flow.objective.gradient(x)}
+        for name in set(_NAMES) & set(getattr(y, "_fields", ())) - {"position"}:
+            found[_NAMES[name]] = getattr(y, name)
+        for name in curved:
+            found["H" + name] = flow.objective.hvp(x, found[name])
+        return lyapunov(flow, t, y), excess(flow, x), found
 
     return jax.vmap(at)(times, states)
 
 
 def along(
-    flow: Flow, times: Float[Array, " times"], states: Any, lyapunov: Callable[..., Any]
+    flow: Flow,
+    times: Float[Array, " times"],
+    states: Any,
+    lyapunov: Callable[..., Any],
+    curved: tuple[str, ...] = (),
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """V itself, and f - f*, e, v, g at the states of a run, for `LyapunovPair.on`.
 
@@ -317,10 +325,14 @@ def along(
         times: shape [times].
         states: states with that leading axis.
         lyapunov: V, as in `lyapunov_pair`; one function is compiled once.
+        curved: names of the vectors whose Hessian product is wanted too
+            (`LyapunovPair.curved`).
 
     Returns:
         V in floating point, shape [times]; and "gap", shape [times], "e", "g" and,
-        where there is one, the velocity "v", shape [times, n].
+        where there is one, the velocity "v" (or "p"), and "Hv" and the like, shape
+        [times, n].
     """
-    value, found = _along(flow, jnp.asarray(times), states, lyapunov)
-    return np.asarray(value), {k: np.asarray(v) for k, v in found.items()}
+    value, gap, found = _along(flow, jnp.asarray(times), states, lyapunov, curved)
+    arrays = {k: np.asarray(v) for k, v in {"gap": gap, **found}.items()}
+    return np.asarray(value), arrays

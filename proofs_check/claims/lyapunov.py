@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-import diffrax
 import jax.numpy as jnp
-import numpy as np
 import sympy
 
 from flows import (
     AcceleratedFlow,
-    Fact,
-    Facts,
-    Flow,
     GradientFlow,
-    Objective,
     StronglyConvexAcceleratedFlow,
     accelerated_start,
     at_rest,
-    from_sympy,
-    solve,
 )
-from flows.symbolic import IdentityResult, equal_symbolically
-from proofs_check import decide
+from proofs_check.certificates import certificate, minimal, square, strongly_convex
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -39,13 +29,7 @@ from proofs_check.energies import (
     strongly_accelerated_pair,
 )
 from proofs_check.evidence import Evidence
-from proofs_check.inner_products import (
-    LyapunovPair,
-    along,
-    convexity,
-    gap_symbol,
-    squared,
-)
+from proofs_check.trajectories import Case, convex_loss, trajectory
 
 SU = Source(
     title="A Differential Equation for Modeling Nesterov's Accelerated Gradient "
@@ -71,141 +55,43 @@ STRONG = sympy.Symbol("strong_convexity", positive=True)
 # Proofs: dV/dt + ρ V is minus a sum of terms, each >= 0 with a factor >= 0.
 
 
-def _certified(
-    pair: LyapunovPair,
-    rate: Any,
-    certificate: Sequence[tuple[Any, Any]],
-    table: dict | None = None,
-) -> Evidence:
-    """dV/dt + ρ V = -Σ factor · term, the factors being >= 0 whatever the symbols.
-
-    Args:
-        pair: V and dV/dt.
-        rate: ρ.
-        certificate: (factor, term); a term is convexity's inequality, a square, f - f*.
-        table: substitution that puts a hypothesis into a symbol, as r = 3 + s.
-    """
-    table = table or {}
-    left = (pair.derivative + rate * pair.value).subs(table)
-    right = -sympy.Add(*(factor * term for factor, term in certificate))
-    found = equal_symbolically(left, right.subs(table))
-    signs = [sympy.factor(f.subs(table)).is_nonnegative for f, _ in certificate]
-    if found.proved and not all(signs):
-        found = IdentityResult("undecided", remainder=f"signs of factors: {signs}")
-    return decide.identity(found, name="dV/dt + ρV = -Σ (≥ 0)(≥ 0)", route="algebra")
-
-
 def _gradient_flow_proof(weight: Any = 1) -> Evidence:
     t = sympy.Symbol("t", positive=True)
-    certificate = [(t, squared(g=1)), (sympy.Integer(1), convexity())]
-    return _certified(gradient_flow_pair(weight), 0, certificate)
+    terms = [(t, square(g=1)), (1, strongly_convex())]
+    return certificate(gradient_flow_pair(weight).derivative, terms).evidence()
 
 
 def _accelerated_proof(weight: Any = 1) -> Evidence:
     t = sympy.Symbol("t", positive=True)
     beyond = sympy.Symbol("s", nonnegative=True)
-    certificate = [
-        ((FRICTION - 3) * t, gap_symbol()),
-        ((FRICTION - 1) * t, convexity()),
+    terms = [
+        ((FRICTION - 3) * t, minimal()),
+        ((FRICTION - 1) * t, strongly_convex()),
     ]
     hypothesis = {FRICTION: 3 + beyond}
-    return _certified(accelerated_pair(weight), 0, certificate, hypothesis)
+    left = accelerated_pair(weight).derivative
+    return certificate(left, terms, hypothesis).evidence()
 
 
 def _excess_proof(factor: Any = 2) -> Evidence:
-    mu = STRONG
-    certificate = [
-        (2 * mu, convexity(mu)),
-        (sympy.Integer(1), squared(g=1, e=-mu)),
-    ]
-    return _certified(excess_pair(), factor * mu, certificate)
+    mu, pair = STRONG, excess_pair()
+    terms = [(2 * mu, strongly_convex(mu)), (1, square(g=1, e=-mu))]
+    left = pair.derivative + factor * mu * pair.value
+    return certificate(left, terms).evidence()
 
 
 def _strongly_accelerated_proof(factor: Any = 1, weight: Any = 1) -> Evidence:
     root = sympy.sqrt(STRONG)
-    certificate = [(root, convexity(STRONG)), (root / 2, squared(v=1))]
+    terms = [(root, strongly_convex(STRONG)), (root / 2, square(v=1))]
     pair = strongly_accelerated_pair(weight)
-    return _certified(pair, factor * root, certificate)
+    left = pair.derivative + factor * root * pair.value
+    return certificate(left, terms).evidence()
 
 
 # Trajectories.
 
 
-def convex_loss(strong: float = 0.0) -> Objective:
-    """μ|x|²/2 + √(1+x²) - 1 + y⁴/4, minimised at 0: nearly linear in x, flat in y."""
-    x, y = sympy.symbols("x y", real=True)
-    f = sympy.sqrt(1 + x**2) - 1 + y**4 / 4
-    f += sympy.Rational(str(strong)) * (x**2 + y**2) / 2
-    by = "every term is least at 0"
-    facts = Facts(minimiser=Fact(np.zeros(2), by), minimum=Fact(0.0, by))
-    return from_sympy(f, [x, y], facts=facts)
-
-
 X0 = jnp.array([6.0, 1.2])
-
-
-@dataclass(frozen=True)
-class Case:
-    """A flow on a loss, from a start, with its Lyapunov function and pair."""
-
-    flow: Flow
-    energy: Callable[..., Any]
-    pair: LyapunovPair
-    start: Any
-    t0: float
-    t1: float
-    rate: float = 0.0
-
-
-def trajectory(case: Case) -> Iterator[Evidence]:
-    """dV/dt in inner products against V itself along a solution, and its sign.
-
-    The ratio of ∫ (dV/dt) dt to the difference of V at the ends, by Gauss-Legendre
-    with 48 nodes (12 and 24 for its error) and tolerances 1e-6, 1e-8, 1e-10 of the
-    solver; and the largest dV/dt + ρV at the nodes.
-    """
-    runs = [_solved(case, tolerance) for tolerance in (1e-6, 1e-8, 1e-10)]
-    measured = decide.ladder([run[0][-1] for run in runs], further=[runs[-1][0]])
-    yield decide.equal(1, measured, delta=1e-6, quantity="∫V'dt / ΔV", route="solved")
-    (_, before, _), (_, largest, scale) = runs[1:]
-    yield decide.upper_bound(
-        0,
-        decide.Measurement(largest, bias=max(abs(largest - before), 1e-13 * scale)),
-        delta=1e-6,
-        scale=scale,
-        quantity="largest V' + ρV",
-        route="solved",
-        note="on one loss, from one start",
-    )
-
-
-def _solved(case: Case, tolerance: float) -> tuple[list[float], float, float]:
-    """∫V'dt/ΔV by three quadratures, the largest V' + ρV, and V at the start."""
-    rules = [np.polynomial.legendre.leggauss(n) for n in (12, 24, 48)]
-    half = (case.t1 - case.t0) / 2
-    nodes = [case.t0 + half * (points + 1) for points, _ in rules]
-    times = np.sort(np.concatenate([[case.t0], *nodes, [case.t1]]))
-    run = solve(
-        case.flow,
-        case.start,
-        case.t0,
-        case.t1,
-        saveat=diffrax.SaveAt(ts=jnp.asarray(times)),
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-    )
-    value, found = along(case.flow, run.times, run.states, case.energy)
-    gap = found.pop("gap")
-
-    def product(a, b):
-        return np.sum(a * b, axis=-1)
-
-    _, slope = case.pair.on(gap, found, product, t=times)
-    change = float(value[-1] - value[0])
-    ratios = [
-        half * float(weights @ slope[np.searchsorted(times, at)]) / change
-        for at, (_, weights) in zip(nodes, rules, strict=True)
-    ]
-    return ratios, float(np.max(slope + case.rate * value)), float(value[0])
 
 
 def gradient_flow_case(weight: float = 1.0) -> Case:

@@ -1,0 +1,402 @@
+"""Certificates of sign: a quantity is <= 0, as minus a sum of products of what is >= 0.
+
+Given dV/dt + ρV in inner products and inequalities of a class of functions (convexity,
+smoothness, ∇²f >= 0 ...), a certificate is the identity
+
+    dV/dt + ρV = - Σ multiplier · inequality - Σ pivot · |a vector|²,
+
+with multipliers and pivots that are >= 0 whatever the parameters. Multipliers are given
+or solved for; what they leave over is a quadratic form, split into squares by LDLᵀ.
+Every certificate can be read (`print`) and is checked as an identity of polynomials.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from flows.errors import BadInput
+from flows.symbolic import IdentityResult, equal_symbolically
+from proofs_check import decide
+from proofs_check.counterexamples import on_quadratics
+from proofs_check.evidence import Evidence
+from proofs_check.inner_products import (
+    convexity,
+    factors,
+    gap_symbol,
+    inner,
+    products_in,
+    squared,
+)
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """Something that is >= 0.
+
+    Attributes:
+        expression: what is >= 0, in inner products and parameters.
+        name: the hypothesis that says so.
+        vector: for a square, the coefficients of its vector.
+    """
+
+    expression: Any
+    name: str
+    vector: Mapping[str, Any] | None = None
+
+    def subs(self, where: Mapping[Any, Any]) -> Inequality:
+        """The inequality with a hypothesis put into its symbols."""
+        vector = self.vector
+        if vector is not None:
+            vector = {a: sp.sympify(c).subs(where) for a, c in vector.items()}
+        return Inequality(self.expression.subs(where), self.name, vector)
+
+
+def strongly_convex(strong: Any = 0) -> Inequality:
+    """⟨e, g⟩ >= f - f* + (μ/2)|e|²; convexity where μ = 0."""
+    name = "strong convexity" if strong != 0 else "convexity"
+    return Inequality(convexity(strong), name)
+
+
+def minimal() -> Inequality:
+    """The minimum: f >= f*."""
+    return Inequality(gap_symbol(), "f* is the minimum")
+
+
+def growth(strong: Any) -> Inequality:
+    """Quadratic growth, f - f* >= (μ/2)|e|²: for every μ-strongly convex f."""
+    return Inequality(gap_symbol() - strong * inner("e", "e") / 2, "quadratic growth")
+
+
+def cocoercive(smoothness: Any) -> Inequality:
+    """The bound f - f* >= |g|²/(2L), for every L-smooth f with a minimum."""
+    bound = inner("g", "g") / (2 * smoothness)
+    return Inequality(gap_symbol() - bound, "smoothness at a minimum")
+
+
+def smooth(smoothness: Any) -> Inequality:
+    """The bound f - f* <= (L/2)|e|², for every L-smooth f with a minimiser."""
+    bound = smoothness * inner("e", "e") / 2
+    return Inequality(bound - gap_symbol(), "smoothness, from the minimiser")
+
+
+def lipschitz(smoothness: Any) -> Inequality:
+    """|g|² <= L²|e|², for every L-smooth f with a minimiser."""
+    bound = smoothness**2 * inner("e", "e")
+    return Inequality(bound - inner("g", "g"), "gradient L-Lipschitz")
+
+
+def curved(vector: str, least: Any = 0) -> Inequality:
+    """⟨a, Ha⟩ >= ℓ|a|², where every eigenvalue of the Hessian is >= ℓ."""
+    bound = least * inner(vector, vector)
+    name = f"Hessian >= {sp.sstr(least)}"
+    return Inequality(inner(vector, "H" + vector) - bound, name)
+
+
+def square(**coefficients: Any) -> Inequality:
+    """|Σ c_a a|², as `square(g=1, e=-mu)`."""
+    return Inequality(squared(**coefficients), "a square", coefficients)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """left = - Σ factor · inequality - rest; a proof of left <= 0 where rest = 0.
+
+    Attributes:
+        left: the quantity, in inner products and parameters.
+        terms: (factor, inequality); factors >= 0 whatever the parameters.
+        where: hypotheses that were put into symbols, as r = 3 + s with s >= 0.
+        rest: what could not be written so; 0 in a proof.
+        name: the quantity, in words.
+        latex: the quantity in LaTeX.
+    """
+
+    left: Any
+    terms: tuple[tuple[Any, Inequality], ...]
+    where: Mapping[Any, Any] = field(default_factory=dict)
+    rest: Any = 0
+    name: str = "V' + ρV"
+    latex: str = r"\dot V + \rho V"
+
+    @property
+    def proved(self) -> bool:
+        """Whether the identity holds, the factors are >= 0 and nothing is left."""
+        return self.decision.proved
+
+    @functools.cached_property
+    def identity(self) -> IdentityResult:
+        """Whether left = - Σ factor · inequality - rest, with symbols for products."""
+        return equal_symbolically(self.left, self._right)
+
+    @functools.cached_property
+    def signs(self) -> tuple[bool, ...]:
+        """For each factor, whether it is certainly >= 0."""
+        return tuple(nonnegative(factor) for factor, _ in self.terms)
+
+    @functools.cached_property
+    def decision(self) -> IdentityResult:
+        """Proved; refuted (the identity, or left <= 0 on a quadratic); undecided."""
+        found = self.identity
+        if found.status != "proved" or (self.rest == 0 and all(self.signs)):
+            return found
+        hypotheses = [i.expression for _, i in self.terms if i.vector is None]
+        found = on_quadratics(self.left, hypotheses)
+        missing = [
+            sp.sstr(f)
+            for (f, _), ok in zip(self.terms, self.signs, strict=True)
+            if not ok
+        ]
+        remainder = f"signs of {', '.join(missing) or 'none'}; left over: {self.rest}"
+        return found or IdentityResult("undecided", remainder=remainder)
+
+    @property
+    def _right(self) -> Any:
+        return -self.rest - sp.Add(*(f * i.expression for f, i in self.terms))
+
+    def evidence(self, **about: Any) -> Evidence:
+        """The decision as evidence of grade `proved`, the certificate in its note."""
+        decision = self.decision
+        about = {"name": f"{self.name} = -Σ (≥ 0)(≥ 0)", "route": "algebra", **about}
+        if decision.proved:
+            about = {"note": f"${self._formula()}$", **about}
+        about["data"] = {"certificate": str(self), **about.get("data", {})}
+        return decide.identity(decision, **about)
+
+    def __str__(self) -> str:
+        status = {"proved": "<= 0"}.get(self.decision.status, self.decision.status)
+        lines = [f"{self.name} = -[ sum of ], {status}:"]
+        shown = [(_text(f), _text_of(i), i.name) for f, i in self.terms]
+        lines += [f"  ({f}) * ({i})    [{name}]" for f, i, name in shown]
+        if self.rest != 0:
+            lines.append(f"  left over: {_text(self.rest)}")
+        lines += [f"  where {s} = {_text(e)}" for s, e in self.where.items()]
+        free = set().union(*(f.free_symbols for f, _ in self.terms), set())
+        known = [f"{s} {_sign_of(s)} 0" for s in sorted(free, key=str) if _sign_of(s)]
+        if known:
+            lines.append(f"  with {', '.join(known)}")
+        return "\n".join(lines)
+
+    def _formula(self) -> str:
+        terms = []
+        for factor, inequality in self.terms:
+            shown = sp.latex(factor)
+            if isinstance(factor, sp.Add):
+                shown = rf"({shown})"
+            shown = "" if factor == 1 else shown + r"\,"
+            terms.append(shown + _latex_of(inequality))
+        if self.rest != 0:
+            terms.append(_latex(self.rest))
+        return rf"{self.latex} = -\Bigl[{' + '.join(terms) or '0'}\Bigr]"
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {self._formula()}$"
+
+
+def certificate(
+    left: Any,
+    terms: Sequence[tuple[Any, Inequality]],
+    where: Mapping[Any, Any] | None = None,
+    **about: str,
+) -> Certificate:
+    """A certificate with multipliers that are given.
+
+    Args:
+        left: the quantity, in inner products.
+        terms: (factor, inequality).
+        where: substitution that puts a hypothesis into a symbol, as r = 3 + s.
+        **about: `name` and `latex` of the quantity.
+
+    Returns:
+        The certificate; its `decision` says whether it proves left <= 0.
+    """
+    where = dict(where or {})
+    placed = tuple(
+        (_simple(sp.sympify(f).subs(where)), i.subs(where)) for f, i in terms
+    )
+    return Certificate(sp.sympify(left).subs(where), placed, where, **about)
+
+
+def find_certificate(
+    left: Any,
+    using: Sequence[Inequality | tuple[Any, Inequality]],
+    where: Mapping[Any, Any] | None = None,
+    order: str | None = None,
+    **about: str,
+) -> Certificate:
+    """A certificate whose multipliers are solved for, as far as they are determined.
+
+    f - f* and the products with the Hessian must cancel, which is a linear system for
+    the multipliers. So must ⟨a, b⟩ where nothing is left of |a|². What remains is a
+    quadratic form in e, v, g, brought to squares by LDLᵀ; a multiplier that nothing
+    determines is 0.
+
+    Args:
+        left: the quantity that is to be <= 0, in inner products.
+        using: inequalities; (multiplier, inequality) where it is given.
+        where: substitution that puts a hypothesis into a symbol; squares of positive
+            symbols for parameters under roots keep everything rational.
+        order: the vectors in the order of elimination, as "gve".
+        **about: `name` and `latex` of the quantity.
+
+    Returns:
+        The certificate; its `decision` says whether it proves left <= 0.
+    """
+    where = dict(where or {})
+    left = sp.expand(sp.sympify(left).subs(where))
+    pairs = [u if isinstance(u, tuple) else (None, u) for u in using]
+    unknown = {k: sp.Dummy(f"m{k}") for k, (f, _) in enumerate(pairs) if f is None}
+    terms = [
+        (unknown[k] if f is None else sp.sympify(f).subs(where), i.subs(where))
+        for k, (f, i) in enumerate(pairs)
+    ]
+    form = sp.expand(-left - sp.Add(*(f * i.expression for f, i in terms)))
+    values = _solved(form, list(unknown.values()))
+    solved = [(_simple(f.subs(values)), i) for f, i in terms]
+    form = sp.expand(form.subs(values))
+    squares, rest = sum_of_squares(form, order)
+    kept = tuple((f, i) for f, i in solved if f != 0) + tuple(squares)
+    # What is left over has no sign: left = -Σ - rest.
+    return Certificate(left, kept, where, _simple(rest), **about)
+
+
+def _solved(form: Any, unknown: list[Any]) -> dict[Any, Any]:
+    """Multipliers for which f - f*, Hessian products and rows of zeros cancel."""
+    values: dict[Any, Any] = {}
+    equations = [
+        form.coeff(s) for s in products_in(form) if s == gap_symbol() or "H" in s.name
+    ]
+    while equations:
+        open_ = [u for u in unknown if u not in values]
+        found = sp.solve(equations, open_, dict=True) if open_ else []
+        if not found:
+            break
+        new = {u: sp.sympify(e) for u, e in found[0].items()}
+        values = {u: e.subs(new) for u, e in values.items()} | new
+        equations = _rows_of_zeros(sp.expand(form.subs(values)))
+    free = {u: sp.Integer(0) for u in unknown if u not in values}
+    return {u: e.subs(free) for u, e in values.items()} | free
+
+
+def _rows_of_zeros(form: Any) -> list[Any]:
+    """Coefficients of ⟨a, b⟩ where that of |a|² is 0: they must be 0 too."""
+    found = []
+    for s in products_in(form):
+        pair = factors(s)
+        if pair and any(_simple(form.coeff(inner(a, a))) == 0 for a in pair):
+            found.append(form.coeff(s))
+    return [e for e in found if _simple(e) != 0]
+
+
+def sum_of_squares(form: Any, order: str | None = None) -> tuple[list[Any], Any]:
+    """A quadratic form Σ c ⟨a, b⟩ as Σ pivot · |vector|² plus a rest, by LDLᵀ.
+
+    Args:
+        form: the form, in inner products; other terms go to the rest.
+        order: the vectors in the order of elimination; alphabetic if None.
+
+    Returns:
+        [(pivot, square)], and what has no square: terms outside the form, or ⟨a, b⟩
+        where |a|² has the coefficient 0.
+
+    Raises:
+        BadInput: an order that misses a vector of the form.
+    """
+    present = {a for s in products_in(form) if (pair := factors(s)) for a in pair}
+    names = sorted(a for a in present if "H" not in a)
+    if order is not None:
+        if not set(order) >= set(names):
+            raise BadInput(f"the order {order!r} misses some of {', '.join(names)}.")
+        names = [a for a in order if a in names]
+    squares, rest = [], sp.expand(form)
+    for k, a in enumerate(names):
+        pivot = _simple(rest.coeff(inner(a, a)))
+        if pivot == 0:
+            continue
+        vector = {a: sp.Integer(1)}
+        for b in names[k + 1 :]:
+            share = _simple(rest.coeff(inner(a, b)) / (2 * pivot))
+            if share != 0:
+                vector[b] = share
+        squares.append((pivot, square(**vector)))
+        left_over = sp.expand(rest - pivot * squared(**vector))
+        rest = sp.Add(
+            *(_simple(left_over.coeff(s)) * s for s in products_in(left_over))
+        )
+    return squares, rest
+
+
+def nonnegative(expression: Any) -> bool:
+    """Whether an expression is certainly >= 0, by the assumptions of its symbols.
+
+    By its factors; by the coefficients of its numerator and denominator; in one
+    positive symbol, by Sturm's count of roots.
+    """
+    expression = sp.factor(expression)
+    if expression.is_nonnegative:
+        return True
+    numerator, denominator = sp.fraction(sp.together(expression))
+    product = sp.expand(numerator * denominator)
+    if product.is_nonnegative:
+        return True
+    (symbol, *more) = [*product.free_symbols, None]
+    if symbol is None or more != [None] or not symbol.is_nonnegative:
+        return False
+    if not product.is_polynomial(symbol):
+        return False
+    polynomial = sp.Poly(product, symbol)
+    roots = polynomial.count_roots(0, None) - (polynomial.eval(0) == 0)
+    return roots == 0 and polynomial.eval(1) > 0
+
+
+def _simple(expression: Any) -> Any:
+    return sp.factor(sp.cancel(sp.together(sp.sympify(expression))))
+
+
+def _sign_of(symbol: Any) -> str:
+    return ">" if symbol.is_positive else ">=" if symbol.is_nonnegative else ""
+
+
+def _text(expression: Any) -> str:
+    """An expression with readable inner products."""
+    table = {}
+    for s in products_in(expression):
+        pair = factors(s)
+        if pair is None:
+            text = "(f - f*)"
+        else:
+            text = f"|{pair[0]}|²" if pair[0] == pair[1] else f"⟨{pair[0]}, {pair[1]}⟩"
+        table[s] = sp.Symbol(text)
+    return sp.sstr(sp.sympify(expression).subs(table))
+
+
+def _text_of(inequality: Inequality) -> str:
+    if inequality.vector is None:
+        return _text(inequality.expression)
+    return f"|{sp.sstr(_combination(inequality.vector))}|²"
+
+
+def _combination(vector: Mapping[str, Any]) -> Any:
+    return sp.Add(*(c * sp.Symbol(a) for a, c in vector.items()))
+
+
+def _latex(expression: Any) -> str:
+    names = {}
+    for s in products_in(expression):
+        pair = factors(s)
+        if pair is None:
+            names[s] = "(f - f_*)"
+        elif pair[0] == pair[1]:
+            names[s] = f"|{pair[0]}|^2"
+        else:
+            names[s] = rf"\langle {pair[0]}, {pair[1]}\rangle"
+    return sp.latex(expression, symbol_names=names)
+
+
+def _latex_of(inequality: Inequality) -> str:
+    if inequality.vector is not None:
+        return rf"\bigl|{sp.latex(_combination(inequality.vector))}\bigr|^2"
+    return rf"\bigl({_latex(inequality.expression)}\bigr)"

@@ -1,0 +1,136 @@
+"""Quadratic functions on which a stated sign fails, rigorously."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from flows.symbolic import IdentityResult
+from flows.symbolic.intervals import Enclosures, NoEnclosure
+from proofs_check.inner_products import factors, gap_symbol, products_in
+
+_POINTS = 4000
+_VERIFIED = 20
+_GRID = 128
+_FINE = 2.0**20
+
+_CURVATURE, _E, _V = sp.symbols("lambda e v", real=True)
+
+
+def on_quadratics(
+    left: Any, hypotheses: Sequence[Any], seed: int = 0
+) -> IdentityResult | None:
+    """A quadratic f = λx²/2 and a state where left > 0 though the hypotheses hold.
+
+    On it e, v are numbers, g = λe, Ha = λa and f - f* = λe²/2, and left is a quadratic
+    form in (e, v). Random parameters and λ, and λ on the edge of a hypothesis, are
+    searched in floating point for a positive eigenvalue; what is found is rounded to
+    dyadic numbers and confirmed by interval arithmetic.
+
+    Args:
+        left: a quantity in inner products that is claimed to be <= 0.
+        hypotheses: quantities in inner products that are >= 0.
+        seed: of the search.
+
+    Returns:
+        "refuted", with the values for witness and an interval of left; None where
+        nothing was found, which proves nothing.
+    """
+    table = _mode(left, hypotheses)
+    if table is None:
+        return None
+    left = sp.expand(sp.sympify(left).subs(table))
+    bounds = [sp.sympify(h).subs(table) for h in hypotheses]
+    for edge in [None, *_edges(bounds)]:
+        at = {} if edge is None else {_CURVATURE: edge}
+        found = _search(left.subs(at), [b.subs(at) for b in bounds], seed)
+        if found is not None:
+            witness, gap = found
+            if edge is not None:
+                witness[_CURVATURE] = sp.sympify(edge).subs(witness)
+            return IdentityResult("refuted", witness, gap, points=_POINTS)
+    return None
+
+
+def _mode(left: Any, hypotheses: Sequence[Any]) -> Any:
+    """Values of the inner products on one mode; None where a vector has none."""
+    numbers = {"e": _E, "v": _V, "g": _CURVATURE * _E}
+    table = {gap_symbol(): _CURVATURE * _E**2 / 2}
+    for s in set().union(*map(products_in, [left, *hypotheses])):
+        pair = factors(s)
+        if pair is None:
+            continue
+        if not {name[-1] for name in pair} <= set(numbers):
+            return None
+        first, second = (
+            _CURVATURE ** name.count("H") * numbers[name[-1]] for name in pair
+        )
+        table[s] = first * second
+    return table
+
+
+def _edges(bounds: Sequence[Any]) -> list[Any]:
+    """Curvatures at which a hypothesis is an equality, whatever e and v."""
+    found = []
+    for bound in bounds:
+        for root in sp.solve(bound, _CURVATURE):
+            if not root.has(_E, _V) and root not in found:
+                found.append(root)
+    return found
+
+
+def _search(left: Any, bounds: Sequence[Any], seed: int) -> Any:
+    """(witness, interval of left), or None."""
+    form = sp.Poly(left, _E, _V)
+    coefficients = [form.coeff_monomial(m) for m in (_E**2, _E * _V, _V**2)]
+    random = np.random.default_rng(seed)
+    free = set().union(left.free_symbols, *(b.free_symbols for b in bounds))
+    symbols = sorted(free - {_E, _V}, key=str)
+    draws = [_values(s, random) for s in symbols]
+    a, b, c = _evaluated(coefficients, symbols, draws)
+    angle = np.arctan2(b, a - c) / 2  # of the largest eigenvalue
+    e, v = (np.round(_FINE * f(angle)) / _FINE for f in (np.cos, np.sin))
+    names = [*symbols, _E, _V]
+    value, *slacks = _evaluated([left, *bounds], names, [*draws, e, v])
+    good = np.all([value > 0, *(slack > -1e-9 for slack in slacks)], axis=0)
+    order = np.flatnonzero(good)
+    relative = value / np.maximum(np.abs(a) + np.abs(b) + np.abs(c), 1e-300)
+    for k in order[np.argsort(-relative[order])][:_VERIFIED]:
+        numbers = [*(d[k] for d in draws), e[k], v[k]]
+        witness = {s: sp.Rational(x) for s, x in zip(names, numbers, strict=True)}
+        interval = _confirmed(left, bounds, witness)
+        if interval is not None:
+            return witness, interval
+    return None
+
+
+def _evaluated(expressions: Sequence[Any], symbols: Any, values: Any) -> np.ndarray:
+    """The expressions at all points, in floating point."""
+    with np.errstate(all="ignore"):
+        found = sp.lambdify(symbols, list(expressions), modules="numpy")(*values)
+    return np.stack([np.broadcast_to(np.asarray(x, float), _POINTS) for x in found])
+
+
+def _values(symbol: Any, random: np.random.Generator) -> np.ndarray:
+    """Dyadic numbers that the symbol's assumptions allow, half of them below 1."""
+    top = np.where(random.random(_POINTS) < 0.5, 1, 4)
+    size = (1 + np.floor(random.random(_POINTS) * (_GRID * top - 1))) / _GRID
+    if symbol.is_nonnegative:
+        return size
+    return size * random.choice([-1.0, 1.0], _POINTS)
+
+
+def _confirmed(left: Any, bounds: Sequence[Any], witness: Any) -> Any:
+    enclose = Enclosures()
+    try:
+        value = enclose(left, witness)
+        slacks = [enclose(sp.simplify(b), witness) for b in bounds]
+    except (NoEnclosure, ZeroDivisionError):
+        return None
+    if not value.a > 0 or any(not slack.a >= 0 for slack in slacks):
+        return None
+    low, high = float(value.a.mid), float(value.b.mid)
+    return np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
