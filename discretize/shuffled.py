@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from flows import BadInput, Draw, Flow, Objective, Scheme, Step
 from flows.dynamics import parameter, require_range
+from flows.finite_sums import row_batches
 from flows.types import is_traced
 
 MAX_ORDERINGS = 5040
@@ -35,23 +36,15 @@ def partition(rows: int, batches: int) -> Int[np.ndarray, "m b"]:
 
 
 def as_batches(value: Any) -> Any:
-    """Batches as an integer array of shape [m, b]."""
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
-    if (
-        array.ndim != 2
-        or not jnp.issubdtype(array.dtype, jnp.integer)
-        or not array.size
-    ):
-        raise BadInput(
-            "batches are row indices of shape [m, b] (see `partition`); got "
-            f"{array.dtype} of shape {array.shape}."
-        )
-    if not is_traced(array):
-        # As numpy's: inside a jitted function jax's own operations would be traced.
-        rows = np.asarray(array)
-        if rows.min() < 0 or np.unique(rows).size != rows.size:
-            raise BadInput("batches hold row indices >= 0, each row once.")
-    return jnp.asarray(array)
+    """Batches as an integer array of shape [m, b], each row once (see `partition`).
+
+    Raises:
+        BadInput: no such array, negative rows, or a row that is there twice.
+    """
+    rows = row_batches(value)
+    if not is_traced(rows) and (rows.min() < 0 or np.unique(rows).size != rows.size):
+        raise BadInput("batches hold row indices >= 0, each row once.")
+    return jnp.asarray(rows)
 
 
 def require_rows(objective: Any, batches: Any) -> None:

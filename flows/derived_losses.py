@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -13,7 +13,27 @@ from flows.dynamics import parameter, require_range
 from flows.objective import Facts, Objective
 
 
-class RootLoss(Objective):
+class DerivedObjective(Objective):
+    """A loss made of another one, f, on the same parameters."""
+
+    if TYPE_CHECKING:  # a field of the concrete classes, which order their own
+        objective: Objective
+
+    @property
+    def size(self) -> int:
+        """Number n of parameters."""
+        return self.objective.size
+
+    def params(self, x: Float[Array, " n"]) -> Any:
+        """The parameter pytree of f at x."""
+        return self.objective.params(x)
+
+    def ravel(self, params: Any) -> Float[Array, " n"]:
+        """The position of a parameter pytree of f."""
+        return self.objective.ravel(params)
+
+
+class RootLoss(DerivedObjective):
     r"""F = √(f - f*), whose gradient is ∇f/(2√(f - f*)).
 
     Beside a minimiser it is a cone: the gradient does not vanish there, and descent
@@ -30,11 +50,6 @@ class RootLoss(Objective):
         converter=parameter, metadata={"symbol": "f^*"}, default=0.0
     )
 
-    @property
-    def size(self) -> int:
-        """Number n of parameters."""
-        return self.objective.size
-
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """√(f(x) - f*), and 0 where f(x) <= f*."""
         gap = self.objective.value(x, batch) - self.minimum
@@ -46,19 +61,11 @@ class RootLoss(Objective):
         gap = self.objective.value(x, batch) - self.minimum
         return root_factor(gap) * self.objective.gradient(x, batch)
 
-    def params(self, x: Float[Array, " n"]) -> Any:
-        """The parameter pytree of f at x."""
-        return self.objective.params(x)
-
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
         """√(f - f*) at a parameter pytree of f."""
         gap = self.objective.loss_of(params, batch) - self.minimum
         above = gap > 0
         return jnp.where(above, jnp.sqrt(jnp.where(above, gap, 1.0)), 0.0)
-
-    def ravel(self, params: Any) -> Float[Array, " n"]:
-        """The position of a parameter pytree of f."""
-        return self.objective.ravel(params)
 
 
 def root_factor(gap: Any) -> Any:
@@ -67,7 +74,7 @@ def root_factor(gap: Any) -> Any:
     return jnp.where(above, 0.5 / jnp.sqrt(jnp.where(above, gap, 1.0)), 0.0)
 
 
-class WeightDecayed(Objective):
+class WeightDecayed(DerivedObjective):
     r"""F = f + (l/2) |x|², whose gradient descent is that of f with weight decay l.
 
     Attributes:
@@ -85,11 +92,6 @@ class WeightDecayed(Objective):
         require_range("weight_decay", self.weight_decay)
 
     @property
-    def size(self) -> int:
-        """Number n of parameters."""
-        return self.objective.size
-
-    @property
     def rows(self) -> int | None:
         """Those of the loss: the decay belongs to every summand."""
         return self.objective.rows
@@ -102,16 +104,8 @@ class WeightDecayed(Objective):
         """∇f(x) + l x."""
         return self.objective.gradient(x, batch) + self.weight_decay * x
 
-    def params(self, x: Float[Array, " n"]) -> Any:
-        """The parameter pytree of f at x."""
-        return self.objective.params(x)
-
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
         """The value f + (l/2) |x|² at a parameter pytree of f."""
         leaves = jax.tree.leaves(eqx.filter(params, eqx.is_inexact_array))
         squares = sum(jnp.sum(a**2) for a in leaves)
         return self.objective.loss_of(params, batch) + self.weight_decay / 2 * squares
-
-    def ravel(self, params: Any) -> Float[Array, " n"]:
-        """The position of a parameter pytree of f."""
-        return self.objective.ravel(params)

@@ -38,6 +38,28 @@ def rows_of(objective: Any) -> int:
     return rows
 
 
+def row_batches(value: Any) -> Any:
+    """Batches of rows, integers of shape [m, b]: of numpy, or of jax where traced.
+
+    Raises:
+        BadInput: no array of row indices: ragged or empty batches, other numbers.
+    """
+    try:
+        array = jnp.asarray(value) if is_traced(value) else np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            "batches hold row indices, shape [m, b], all of one size: leave a rest out "
+            f"or fill it up; {error}"
+        ) from None
+    whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if array.ndim != 2 or not array.size or not whole:
+        raise BadInput(
+            "batches hold row indices, shape [m, b], one batch a row; got "
+            f"{array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
 class FiniteSum(Objective):
     """The mean f = (1/N) Σ_i f_i of given losses (see `finite_sum`).
 

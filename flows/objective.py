@@ -106,7 +106,7 @@ class Objective(eqx.Module):
         return x
 
     def loss_of(self, params: Any, batch: Any = None) -> Float[Array, ""]:
-        """F at the user's own parameter pytree: what an optimiser differentiates."""
+        """The value at the user's own parameter pytree, which optimisers look at."""
         return self.value(params, batch)
 
     def ravel(self, params: Any) -> Float[Array, " n"]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from flows.accelerated import PhaseState
 from flows.damped import DampedFlow, OverdampedFlow
+from flows.derived_losses import DerivedObjective
 from flows.door import require_instance
 from flows.dynamics import Flow
 from flows.objective import Facts, Objective
@@ -20,7 +21,7 @@ from sde.switching import (
 )
 
 
-class LabelledLoss(Objective):
+class LabelledLoss(DerivedObjective):
     """f_i, the loss of one label of a switching process.
 
     Attributes:
@@ -32,11 +33,6 @@ class LabelledLoss(Objective):
     objective: Objective
     batch: Any
 
-    @property
-    def size(self) -> int:
-        """Number n of parameters."""
-        return self.objective.size
-
     def value(self, x: Float[Array, " n"], batch: Any = None) -> Float[Array, ""]:
         """f_i(x)."""
         del batch
@@ -46,14 +42,6 @@ class LabelledLoss(Objective):
         """∇f_i(x)."""
         del batch
         return self.objective.gradient(x, self.batch)
-
-    def params(self, x: Float[Array, " n"]) -> Any:
-        """The user's parameters at x."""
-        return self.objective.params(x)
-
-    def ravel(self, params: Any) -> Float[Array, " n"]:
-        """The position of the user's parameters."""
-        return self.objective.ravel(params)
 
 
 def frozen(process: Switching, y: Any) -> tuple[Flow, Any]:

@@ -17,12 +17,7 @@ from flows.finite_sums import QuadraticSum
 from flows.schedules import Schedule
 from flows.types import is_traced
 from sde.generators import recurrent, require_generator, stationary_law
-from sde.switching import (
-    StochasticGradientMomentumProcess,
-    Switching,
-    SwitchingMomentumState,
-    SwitchingState,
-)
+from sde.switching import StochasticGradientMomentumProcess, Switching, state_of
 
 MOST_ENTRIES = 4096
 """Rows of the largest operator on moments that is built densely."""
@@ -100,7 +95,7 @@ def _linearised(process: Any, t: Any, z: Any) -> LinearFields:
     """The fields' values and slopes at z, all labels."""
 
     def field(z: Any, label: Any) -> Any:
-        moved = process.vector_field(t, _state(process, z, label))
+        moved = process.vector_field(t, state_of(process, z, label))
         out = ravel_pytree(moved[:-1])[0]
         return out, out
 
@@ -295,13 +290,6 @@ def time_dependent(process: Switching) -> bool:
     index: Any = process.index
     pairs = ((index, "rate"), (index, "speed"), (process, "mass"))
     return any(isinstance(getattr(o, name, None), Schedule) for o, name in pairs)
-
-
-def _state(process: Any, z: Any, label: Any) -> Any:
-    if isinstance(process, StochasticGradientMomentumProcess):
-        x, v = jnp.split(z, 2)
-        return SwitchingMomentumState(x, v, label)
-    return SwitchingState(z, label)
 
 
 def _require_same(here: np.ndarray, there: np.ndarray) -> None:

@@ -13,10 +13,11 @@ from jaxtyping import Array, Float
 
 from flows.damped import DampedFlow, OverdampedFlow, require_mass
 from flows.data import Data
+from flows.derived_losses import DerivedObjective
 from flows.door import require_instance, require_number
 from flows.dynamics import Flow, State, parameter
 from flows.errors import BadInput
-from flows.finite_sums import QuadraticSum, rows_of
+from flows.finite_sums import QuadraticSum, row_batches, rows_of
 from flows.objective import Facts, Objective
 from flows.schedules import is_constant, scheduled, value_at
 from flows.types import is_traced
@@ -68,20 +69,7 @@ def as_batches(value: Any) -> Any:
     """
     if value is None or isinstance(value, Data):
         return value
-    try:
-        array = jnp.asarray(value) if is_traced(value) else np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise BadInput(
-            "batches hold row indices, shape [N, b], all of one size: leave a rest out "
-            f"or fill it up; {error}"
-        ) from None
-    whole = jnp.issubdtype(array.dtype, jnp.integer)
-    if array.ndim != 2 or not array.size or not whole:
-        raise BadInput(
-            "batches hold row indices, shape [N, b], one batch a label; got "
-            f"{array.dtype} of shape {array.shape}."
-        )
-    return Data(jnp.asarray(array))
+    return Data(jnp.asarray(row_batches(value)))
 
 
 class Switching(JumpProcess):
@@ -289,7 +277,7 @@ class StochasticGradientMomentumProcess(Switching):
         )
 
 
-class AveragedObjective(Objective):
+class AveragedObjective(DerivedObjective):
     """Σ_i π_i f_i over the losses of a switching process.
 
     Attributes:
@@ -302,11 +290,6 @@ class AveragedObjective(Objective):
     objective: Objective
     batches: Any
     weights: Any
-
-    @property
-    def size(self) -> int:
-        """Number n of parameters."""
-        return self.objective.size
 
     def value(self, x: Vector, batch: Any = None) -> Float[Array, ""]:
         """Σ_i π_i f_i(x)."""
@@ -323,13 +306,19 @@ class AveragedObjective(Objective):
         rows = jnp.arange(n)[:, None] if self.batches is None else self.batches.get()
         return jnp.tensordot(self.weights, jax.vmap(of)(rows), axes=1)
 
-    def params(self, x: Vector) -> Any:
-        """The user's parameters at x."""
-        return self.objective.params(x)
 
-    def ravel(self, params: Any) -> Vector:
-        """The position of the user's parameters."""
-        return self.objective.ravel(params)
+def state_of(process: Switching, z: Vector, label: Any) -> State:
+    """The state of given coordinates that move, with a label.
+
+    Args:
+        process: a switching process.
+        z: x, shape [n]; with momentum x and v one after the other, shape [2n].
+        label: index in {0, ..., N-1}.
+    """
+    if isinstance(process, StochasticGradientMomentumProcess):
+        x, v = jnp.split(z, 2)
+        return SwitchingMomentumState(x, v, label)
+    return SwitchingState(z, label)
 
 
 def full_gradient(process: Switching) -> Flow:

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from discretize.schemes import GridSwitch
 from flows import BadInput, require_float64
 from flows.door import require_instance, require_number
-from sde import Switching, SwitchingMomentumState, SwitchingState
+from sde import Switching
 from sde.frozen import frozen
-from sde.switching import StochasticGradientMomentumProcess
+from sde.switching import StochasticGradientMomentumProcess, state_of
 
 _PROBES = 3
 _TOLERANCE = 1e-10
@@ -122,13 +122,9 @@ def _affine_steps(scheme: GridSwitch, process: Any, h: Any) -> tuple[Any, Any]:
 @eqx.filter_jit
 def _images(scheme, process, h, inputs, times):
     """States after a step from given ones, shape [labels, inputs, n]."""
-    size = process.objective.size
 
     def step(label: Int[jax.Array, ""], z, t):
-        if isinstance(process, StochasticGradientMomentumProcess):
-            y = SwitchingMomentumState(z[:size], z[size:], label)
-        else:
-            y = SwitchingState(z, label)
+        y = state_of(process, z, label)
         return ravel_pytree(frozen(process, scheme.moved(process, t, y, h))[1])[0]
 
     each = jax.vmap(step, (None, 0, 0))
