@@ -18,7 +18,7 @@ from flows.schedules import is_constant
 from sde._checks import is_concrete
 from sde.index import UniformIndex, WeightedIndex
 from sde.moments import Moment
-from sde.noise import as_key
+from sde.noise import as_key, subkeys, uniforms
 from sde.switching import StochasticGradientProcess, SwitchingState
 
 _DEPTH = 34.0  # e^{-34}: what is neglected, relative, at the ends of an integral
@@ -163,12 +163,27 @@ class DirichletMixture:
             Positions of shape [count, n], labels of shape [count].
         """
         require_whole("count", count, 1)
-        first, second = jax.random.split(as_key(key))
-        c = jnp.asarray(self.concentrations, dtype=float)
-        w = jax.random.dirichlet(first, c, (count,))
-        u = jax.random.uniform(second, (count, 1))
+        first, second, third = subkeys(as_key(key), 0, 3)
+        w = self._weights(first, second, count)
+        u = uniforms(third, count)[:, None]
         labels = jnp.sum(jnp.cumsum(w, axis=1)[:, :-1] <= u, axis=1)
         return SwitchingState(w @ jnp.asarray(self.centres, dtype=float), labels)
+
+    def _weights(self, first: Any, second: Any, count: int) -> Array:
+        """Draws of w, shape [count, N]: normalised gamma variables G_i of shape c_i.
+
+        G_i = Y U^{1/c_i} with Y of shape c_i + 1 and U uniform; in logarithms, as G_i
+        itself underflows where c_i is small.
+        """
+        from scipy.special import gammaincinv
+
+        c = as_floats("concentrations", self.concentrations)
+        y, u = (
+            np.asarray(uniforms(key, count * c.size), float).reshape(count, c.size)
+            for key in (first, second)
+        )
+        logs = np.log(gammaincinv(c + 1, y)) + np.log(u) / c
+        return jax.nn.softmax(jnp.asarray(logs, dtype=float), axis=1)
 
     def cdf(self, x: Any) -> Any:
         """P(X <= x) in one dimension, to 1e-12; the shape of x (NaN at NaN)."""
