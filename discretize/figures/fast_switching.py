@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize.figures.registry import figure
-from discretize.figures.switching_laws import draw_by_label, states_between
+from discretize.figures.switching_laws import draw_by_label
 from flows import quadratic_sum
 from flows.drawing import COLOURS, Numbers
 from sde import (
@@ -58,9 +58,9 @@ def switching_paths(
         process = StochasticGradientProcess(quadratic_sum(PAIR), UniformIndex(2, rate))
         y0 = SwitchingState(jnp.full(1, start), None)
         run = simulate_skeletons(process, y0, t1=time, key=5, paths=1, events=512)
-        states = states_between(run, 0, times)
-        x = np.asarray(states.position)[:, 0]
-        draw_by_label(ax, times, x, states.label, lw=1.8)
+        states = run.at(times)
+        x = np.asarray(states.position)[:, 0, 0]
+        draw_by_label(ax, times, x, states.label[:, 0], lw=1.8)
         ax.plot(times, flow, color=COLOURS["black"], lw=1.4)
         for centre, colour in ((1.0, "blue"), (-1.0, "vermilion")):
             ax.axhline(centre, color=COLOURS[colour], lw=1.2, ls=":")
@@ -106,13 +106,13 @@ def zero_mass_paths(
     for mass, colour in zip(masses, colours, strict=False):
         y0 = SwitchingMomentumState(zero, zero, None)
         run = simulate_skeletons(_momentum(mass, rate), y0, **options)
-        x = np.asarray(states_between(run, 0, times).position)[:, 0]
+        x = np.asarray(run.at(times).position)[:, 0, 0]
         ax.plot(times, x, color=COLOURS[colour], lw=1.8, label=rf"$m = {mass:g}$")
         arrays[f"mass_{mass:g}"] = x
     limit = zero_mass(_momentum(1.0, rate))
     run = simulate_skeletons(limit, SwitchingState(zero, None), **options)
-    states = states_between(run, 0, times)
-    x, labels = np.asarray(states.position)[:, 0], np.asarray(states.label)
+    states = run.at(times)
+    x, labels = np.asarray(states.position)[:, 0, 0], np.asarray(states.label)[:, 0]
     ax.plot(times, x, color=COLOURS["black"], lw=1.6, ls="--", label="$m = 0$")
     target = np.where(labels == 0, 1.0, -1.0)
     ax.step(times, target, where="post", color="0.75", lw=1.2, zorder=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,16 +22,6 @@ from sde import (
 LABEL_COLOURS = ("blue", "vermilion", "green")
 TRIANGLE = np.array([[0.0, 1.0], [-np.sqrt(3) / 2, -0.5], [np.sqrt(3) / 2, -0.5]])
 _EVENTS = 256  # held by every run, so that all share one compilation
-
-
-def states_between(run: Any, path: int, times: np.ndarray) -> Any:
-    """The exact states of one path of skeletons at increasing times."""
-    points = np.asarray(run.times[path])
-    k = np.searchsorted(points, times, side="right") - 1
-    k = np.minimum(k, int(run.rings[path]))
-    states = jax.tree.map(lambda a: a[path][k], run.states)
-    lags = jnp.asarray(times - points[k])
-    return jax.vmap(run.process.exact)(jnp.asarray(points[k]), states, lags)
 
 
 def draw_by_label(ax: Any, times: np.ndarray, x: Any, labels: Any, **style: Any):
@@ -135,8 +124,8 @@ def _draw_path(ax: Any, process: Any, time: float, key: int) -> None:
     start = SwitchingState(jnp.zeros(1), None)
     run = simulate_skeletons(process, start, t1=time, key=key, paths=1, events=_EVENTS)
     times = np.linspace(0, time, 1500)
-    states = states_between(run, 0, times)
-    draw_by_label(ax, times, states.position[:, 0], states.label, lw=1.6)
+    states = run.at(times)
+    draw_by_label(ax, times, states.position[:, 0, 0], states.label[:, 0], lw=1.6)
     for centre, colour in ((1.0, "blue"), (-1.0, "vermilion")):
         ax.axhline(centre, color=COLOURS[colour], lw=1.2, ls=":")
     ax.set(
