@@ -155,8 +155,9 @@ def modified_inertial_newton(
     """
     _require_modified(step, friction, hessian_damping)
     gamma, alpha, beta = (parameter(a) for a in (step, friction, hessian_damping))
-    # β = √η and γ = √η may differ by rounding
-    left = jnp.maximum(beta - gamma, 0.0)
+    left = beta - gamma
+    if not is_traced(left):
+        left = jnp.maximum(left, 0.0)  # β = γ may come with a rounding
     return InertialNewtonFlow(objective, alpha, left, 1 - alpha * gamma / 2)
 
 

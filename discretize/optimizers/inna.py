@@ -142,7 +142,7 @@ def inertial_newton_steps(
             if gain is not None:
                 psi = psi + _like(x, gain)[0] * g
             seen = x - h * w * x if decay_first and not idle else x
-            d = (a - 1 / b) * seen + psi / b
+            d = (a - 1 / b) * seen + (1 / b) * psi
             move = d + b * g if idle else d + b * g + w * x
             return -h * move, psi - h * d
 
