@@ -203,7 +203,6 @@ EXAMPLES = {
         sde.ContinuousDataState(X, jnp.array([0.4])),
     ),
     "preconditioned": (flows.PreconditionedFlow(wavy(), jnp.array([0.5, 2.0])), X),
-    "rayleigh": (flows.RayleighFlow(wavy(), jnp.array([0.4, -0.3])), X),
     "rayleigh by differences": (
         flows.RayleighFlow(wavy(), jnp.array([0.4, -0.3]), 0.25),
         X,

@@ -1,0 +1,240 @@
+"""Inertial Newton at a strict saddle: one mode of negative curvature, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy
+
+from discretize import Euler
+from flows import InertialNewtonPsiFlow, InertialNewtonState, PhaseState
+from flows.problems import quadratic
+from flows.symbolic import equal_symbolically, exactly
+from proofs_check import decide
+from proofs_check.claim import claim
+from proofs_check.context import Context
+from proofs_check.decide import GrowthRate
+from proofs_check.evidence import Evidence
+from proofs_check.papers import saddle_avoidance
+
+GAMMA, ALPHA, BETA = sympy.symbols("gamma alpha beta", positive=True)
+LAM = sympy.Symbol("lambda", real=True)
+UP, DOWN = sympy.symbols("p s", positive=True)  # μ₊ = p and μ₋ = -s
+
+
+def mode(friction: Any, damping: Any, curvature: Any, mass: Any = 1.0):
+    """The inertial-Newton flow in (x, ψ) on λ x²/2."""
+    f = dataclasses.replace(quadratic([1.0]), matrix=jnp.reshape(curvature, (1,)))
+    return InertialNewtonPsiFlow(f, friction, damping, mass)
+
+
+def field_matrix(friction, damping, curvature, mass=1.0) -> Any:
+    """The matrix of that flow's field."""
+    flow = mode(friction, damping, curvature, mass)
+
+    def field(y):
+        return jnp.concatenate(
+            flow.vector_field(0.0, InertialNewtonState(y[:1], y[1:]))
+        )
+
+    return jax.jacfwd(field)(jnp.zeros(2))
+
+
+def step_determinant(gamma, friction, damping, curvature) -> Any:
+    """The determinant of one step of explicit Euler: of INNA's map."""
+    flow = mode(friction, damping, curvature)
+
+    def step(y):
+        y = InertialNewtonState(y[:1], y[1:])
+        return jnp.concatenate(Euler().step(flow, 0.0, y, gamma, None, None).y)
+
+    j = jax.jacfwd(step)(jnp.zeros(2))
+    return j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]
+
+
+def _equal(found: Any, expected: Any, name: str) -> Evidence:
+    return decide.identity(equal_symbolically(found, expected), name=name)
+
+
+# Where INNA's map is a local diffeomorphism.
+
+
+def largest_step(friction, damping, smoothness) -> Any:
+    """The smaller root of Lγ² - (α + βL)γ + 1."""
+    b = friction + damping * smoothness
+    return (b - (b**2 - 4 * smoothness) ** 0.5) / (2 * smoothness)
+
+
+@claim(
+    "inertial.step-condition",
+    title="INNA's map is a local diffeomorphism iff αγ + γ|β - γ|L < 1",
+    source=saddle_avoidance(
+        "the device of the proof of theorem 4.1; the sharp condition is derived here"
+    ),
+    statement=r"\det = 1 - \alpha\gamma - \gamma(\beta-\gamma)\lambda > 0"
+    r"\ \forall |\lambda| \le L \iff \alpha\gamma + \gamma|\beta-\gamma|L < 1;\quad"
+    r" \gamma \le \beta:\ \gamma < \tfrac{\alpha+\beta L -"
+    r" \sqrt{(\alpha+\beta L)^2-4L}}{2L}\ \text{(or the root is not real)}",
+    hypotheses=(
+        r"$\alpha, \beta, \gamma > 0$",
+        r"eigenvalues $\lambda$ of $\nabla^2 f$ fill $[-L, L]$",
+    ),
+    grade="proved",
+    delta=0.01,
+    unit="γ (time)",
+)
+def step_condition(ctx: Context) -> Iterator[Evidence]:
+    """The determinant from the traced step; its least value is at an end, |λ| = L."""
+    yield _determinant(1)
+    # At the smaller root, and below it where the quadratic is convex and 1 at γ = 0.
+    size = sympy.Symbol("L", positive=True)
+    root = (ALPHA + BETA * size - sympy.sqrt((ALPHA + BETA * size) ** 2 - 4 * size)) / (
+        2 * size
+    )
+    least = 1 - ALPHA * GAMMA - GAMMA * (BETA - GAMMA) * size
+    yield _equal(least.subs(GAMMA, root), sympy.Integer(0), "least determinant at γ₋")
+    found = sympy.diff(least, GAMMA, 2), least.subs(GAMMA, 0)
+    yield _equal(list(found), [2 * size, sympy.Integer(1)], "convex, and 1 at γ = 0")
+
+
+def _determinant(factor) -> Evidence:
+    found = exactly(step_determinant, GAMMA, ALPHA, BETA, LAM)
+    claimed = 1 - ALPHA * GAMMA - factor * GAMMA * (BETA - GAMMA) * LAM
+    return _equal(found, claimed, "determinant of a step")
+
+
+@step_condition.control("β in place of β - γ: the determinant of the flow's order")
+def _(ctx: Context) -> Evidence:
+    return _determinant(BETA / (BETA - GAMMA))
+
+
+def _sign_change(ctx: Context, claimed: float) -> Evidence:
+    """-det at the stiffest mode λ = L, just below and above the claimed step."""
+    alpha, beta, size = 1.0, 1.1, 50.0
+    ends = decide.bracket_ends(claimed, ctx.delta)
+    rates = []
+    for gamma in ends:
+        values = [
+            float(step_determinant(gamma, alpha, beta, size * s)) for s in (1, -1)
+        ]
+        rates.append(GrowthRate(gamma, -min(values), bias=1e-12))
+    return decide.threshold(claimed, rates, delta=ctx.delta, quantity="-determinant")
+
+
+@step_condition.route("sign of the determinant", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """(α, β, L) = (1, 1.1, 50): the smaller root, γ = 0.01815."""
+    return _sign_change(ctx, largest_step(1.0, 1.1, 50.0))
+
+
+@step_condition.control("the larger root: γ < 1.1019")
+def _(ctx: Context) -> Evidence:
+    b = 1.0 + 1.1 * 50.0
+    return _sign_change(ctx, (b + np.sqrt(b**2 - 200.0)) / 100.0)
+
+
+# Starts with a velocity made of the gradient are off the stable manifold.
+
+
+def _from_roots() -> tuple[Any, Any]:
+    """(α, λ) of the mode with the eigenvalues μ₊ = p > 0 and μ₋ = -s < 0.
+
+    μ² + (α + βλ)μ + λ has the product -ps = λ and the sum p - s = -(α + βλ).
+    """
+    return DOWN - UP + BETA * UP * DOWN, -UP * DOWN
+
+
+@claim(
+    "inertial.default-start",
+    title="No start with v₀ = -c∇f(x₀), c >= 0, lies in a saddle's stable direction",
+    source=saddle_avoidance("almost every start; these starts are derived here"),
+    statement=r"\text{stable direction: } \psi = (1+\beta\mu_+)\,x;\quad"
+    r" v_0 = -c\nabla f(x_0):\ \psi_0 - \psi = -\beta\,"
+    r"(|\mu_-| + c\,\mu_+|\mu_-|)\,x_0,\quad c \ge 0",
+    hypotheses=(
+        r"$f = \lambda x^2/2$, $\lambda < 0$: one mode of a linearised saddle",
+        r"$\alpha, \beta > 0$; $c = \beta$ is the default"
+        r" $\psi_0 = (1-\alpha\beta)x_0$",
+    ),
+    grade="proved",
+)
+def default_start(ctx: Context) -> Iterator[Evidence]:
+    """The eigenvector of the traced field; the gap's coefficients are all positive."""
+    alpha, curvature = _from_roots()
+    slope = 1 + BETA * UP
+    moved = np.asarray(exactly(field_matrix, alpha, BETA, curvature)) @ [1, slope]
+    expected = [-DOWN, -DOWN * slope]
+    yield _equal(list(moved), expected, "field of the stable direction = μ₋ times it")
+    yield _gap(1, sympy.Symbol("c", nonnegative=True))
+    default = 1 - alpha * BETA - slope
+    yield _equal(
+        default, -BETA * DOWN * (1 + BETA * UP), "gap of ψ₀ = (1 - αβ) x₀ (c = β)"
+    )
+
+
+def _gap(factor, c, downhill=1) -> Evidence:
+    """ψ₀ of v₀ = -c∇f less the stable direction's ψ, at x₀ = 1."""
+    alpha, curvature = _from_roots()
+
+    def start(friction, damping, lam, c):
+        flow = mode(friction, damping, lam)
+        x = jnp.ones(1)
+        return flow.from_phase(
+            PhaseState(x, -downhill * c * flow.objective.gradient(x))
+        ).psi[0]
+
+    gap = exactly(start, alpha, BETA, curvature, c) - (1 + BETA * UP)
+    return _equal(
+        gap, -factor * BETA * (DOWN + c * UP * DOWN), "ψ₀ - ψ of the stable direction"
+    )
+
+
+@default_start.control("a start uphill, v₀ = +c∇f")
+def _(ctx: Context) -> Evidence:
+    return _gap(1, sympy.Symbol("c", nonnegative=True), -1)
+
+
+@default_start.control("gap (1 + 1/1000)")
+def _(ctx: Context) -> Evidence:
+    return _gap(1 + sympy.Rational(1, 1000), sympy.Symbol("c", nonnegative=True))
+
+
+# Mass, the smaller the faster; without any, the saddle attracts.
+
+
+@claim(
+    "inertial.massless-escape",
+    title="Any mass turns the saddle's pull into a push, the faster the less mass",
+    source=saddle_avoidance("the limit of a small mass is derived here"),
+    statement=r"\epsilon\mu_+^2 + (\alpha+\beta\lambda)\mu_+ + \lambda = 0:\quad"
+    r" \epsilon\,\mu_+ = -(\alpha+\beta\lambda) -"
+    r" \tfrac{\epsilon\lambda}{\alpha+\beta\lambda} + O(\epsilon^2),"
+    r"\quad \lambda < -\alpha/\beta",
+    hypotheses=(r"$f = \lambda x^2/2$", r"$\lambda < -\alpha/\beta$; mass $\epsilon$"),
+    grade="proved",
+)
+def massless_escape(ctx: Context) -> Iterator[Evidence]:
+    """Trace and determinant of the traced field; the root expanded in the mass."""
+    yield _characteristic(1)
+    e, b, size = sympy.symbols("epsilon b m", positive=True)  # b = -(α+βλ), m = -λ
+    root = (b + sympy.sqrt(b**2 + 4 * e * size)) / 2  # ε μ₊
+    series = sympy.series(root, e, 0, 2).removeO()
+    yield _equal(series, b + e * size / b, "ε μ₊ to first order in ε")
+
+
+def _characteristic(factor) -> Evidence:
+    e = sympy.Symbol("epsilon", positive=True)
+    j = np.asarray(exactly(field_matrix, ALPHA, BETA, LAM, e))
+    trace, product = j[0, 0] + j[1, 1], j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]
+    claimed = [-(ALPHA + BETA * LAM) / e, factor * LAM / e]
+    return _equal([trace, product], claimed, "ε μ² + (α + βλ) μ + λ")
+
+
+@massless_escape.control("λ (1 + 1/1000) in the polynomial")
+def _(ctx: Context) -> Evidence:
+    return _characteristic(1 + sympy.Rational(1, 1000))
