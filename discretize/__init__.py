@@ -1,6 +1,7 @@
 """Schemes, discrete optimisers, and what ties them to a dynamics."""
 
 from discretize import figures as figures
+from discretize.bit_store import stored_bits as stored_bits
 from discretize.central_comparison import CentralComparison as CentralComparison
 from discretize.central_run import compare_central as compare_central
 from discretize.certificate import Approximation as Approximation
@@ -78,6 +79,9 @@ from discretize.modified import StepLogarithm as StepLogarithm
 from discretize.modified import modified_terms as modified_terms
 from discretize.modified import momentum_slip as momentum_slip
 from discretize.modified import multistep_terms as multistep_terms
+from discretize.momentum_resnet import MomentumResNet as MomentumResNet
+from discretize.momentum_resnet import as_momentum_resnet as as_momentum_resnet
+from discretize.momentum_resnet import stack_layers as stack_layers
 from discretize.negative_curvature import CurvatureSearch as CurvatureSearch
 from discretize.negative_curvature import escape_step as escape_step
 from discretize.negative_curvature import negative_curvature as negative_curvature
@@ -108,6 +112,16 @@ from discretize.order import order as order
 from discretize.order_fit import OrderFit as OrderFit
 from discretize.order_fit import fit_order as fit_order
 from discretize.proof import prove as prove
+from discretize.regimes import Regime as Regime
+from discretize.regimes import RegimeBoundaries as RegimeBoundaries
+from discretize.regimes import Regimes as Regimes
+from discretize.regimes import critical_mass as critical_mass
+from discretize.regimes import regime_boundaries as regime_boundaries
+from discretize.regimes import regimes as regimes
+from discretize.reversible_resnet import (
+    ReversibleMomentumResNet as ReversibleMomentumResNet,
+)
+from discretize.reversible_resnet import StoredState as StoredState
 from discretize.rows import ADAM as ADAM
 from discretize.rows import HEAVY_BALL as HEAVY_BALL
 from discretize.rows import RMSPROP as RMSPROP
