@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -178,10 +179,11 @@ def _turn(a: float) -> float:
 def _real_rate(mu: float, mass: float, time: float) -> float:
     from scipy.optimize import brentq
 
-    def gap(theta):
-        return float(linear_momentum_map(theta, mass, time)) - mu
-
     a = time / (2 * mass)
+
+    def gap(theta):  # `linear_momentum_map` in plain Python: many calls, one number
+        return _value(a * cmath.sqrt(1 + 4 * mass * theta), a)[0].real - mu
+
     low = -((_turn(a) / a) ** 2 + 1) / (4 * mass)
     if gap(low) >= 0:
         return low
@@ -200,15 +202,26 @@ def _starts(mu: complex, a: float) -> list[complex]:
     return [*flow, *(free + k for k in turns)]
 
 
+def _value(w: complex, a: float) -> tuple[complex, complex]:
+    """e^{-a}[cosh w + a sinh(w)/w] and its derivative in w, entire in w."""
+    up, down = cmath.exp(w - a) / 2, cmath.exp(-w - a) / 2
+    cosh, sinh = up + down, up - down
+    if abs(w) > 0.5:
+        return cosh + a * sinh / w, sinh + a * (w * cosh - sinh) / w**2
+    z, scale = w * w, a * cmath.exp(-a)
+    sinc = slope = 0j
+    for k in range(9, -1, -1):  # Σ zᵏ/(2k + 1)! and its derivative in z
+        sinc, slope = sinc * z + 1 / factorial(2 * k + 1), slope * z + sinc
+    return cosh + scale * sinc, sinh + scale * 2 * w * slope
+
+
 def _newton(mu: complex, a: float, w: complex) -> complex | None:
     """A zero of e^{-a}[cosh w + a sinh(w)/w] - μ near w, where Newton finds one."""
     for _ in range(60):
-        if not cmath.isfinite(w) or abs(w.real) - a > 600 or abs(w) < 1e-6:
+        if not cmath.isfinite(w) or abs(w.real) - a > 600 or w == 0:
             return None
-        up, down = cmath.exp(w - a) / 2, cmath.exp(-w - a) / 2
-        cosh, sinh = up + down, up - down
-        gap = cosh + a * sinh / w - mu
-        slope = sinh + a * (w * cosh - sinh) / (w * w)
+        value, slope = _value(w, a)
+        gap = value - mu
         if slope == 0:
             return None
         move = gap / slope

@@ -31,7 +31,7 @@ class ResidualFlow(Flow):
     """
 
     equation: ClassVar[str] = r"\dot x = F(t, x)"
-    field: Callable[..., Any]
+    field: Any
 
     def __check_init__(self):
         require_instance(self.field, Callable, _FIELD)
@@ -64,7 +64,7 @@ class MomentumResidualFlow(Flow):
     """
 
     equation: ClassVar[str] = r"\varepsilon\,\ddot x + \dot x = F(t, x)"
-    field: Callable[..., Any]
+    field: Any
     mass: Float[Array, ""] = eqx.field(
         converter=parameter, metadata={"positive": True, "symbol": r"\varepsilon"}
     )
