@@ -16,9 +16,9 @@ from discretize.inertial_newton import (
 )
 from discretize.optimizers.inna import inna
 from discretize.rows.common import at_zero, euler_row, position, rate
+from discretize.rows.gradient import HEAVY_BALL, SGD
 from flows import (
     DampedFlow,
-    GradientFlow,
     InertialNewtonPsiFlow,
     InertialNewtonState,
     at_rest,
@@ -217,26 +217,18 @@ INERTIAL_HEAVY_BALL = replace(
 """Heavy ball with m = 1 - α√η follows x'' + α x' + ∇f = 0, to order 1 in √η."""
 
 
-def _sgd_momentum(hyper):
-    return optax.sgd(hyper["learning_rate"], momentum=hyper["momentum"])
-
-
-HEAVY_BALL_AS_DESCENT = Correspondence(
+HEAVY_BALL_AS_DESCENT = replace(
+    HEAVY_BALL,
     name="optax.sgd(momentum), gradient-flow scaling",
-    dynamics=lambda objective, hyper: GradientFlow(objective),
-    optimizer=_sgd_momentum,
-    scheme=None,
+    dynamics=SGD.dynamics,
     clock=lambda hyper: rate(hyper) / (1 - hyper["momentum"]),
     start=at_zero,
-    scheme_start=position,
     relation=Order(1.0, "sup"),
     flow_order=Order(1.0, "sup"),
-    required=("learning_rate", "momentum"),
     conventions=(
         "time of a step: η/(1-m), the momentum m fixed",
         "of order 1 only once the mass ηm/(1-m)² is far below 1/curvature",
     ),
-    limit=lambda hyper: 2.0 * (1.0 + hyper["momentum"]),
     source=POLYAK,
 )
 """Heavy ball with fixed momentum follows gradient flow, to order 1 in η."""

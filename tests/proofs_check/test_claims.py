@@ -74,6 +74,8 @@ LONG = {
     "gradient_flow.weight-normalisation-invariant",
     "gradient_flow.weight-normalisation-limit",
     "gradient_flow.weight-normalised-descent-is-euler",
+    "inertial.gradient-scaling",
+    "inertial.modified-order",
     "langevin.align-strong-order",
     "langevin.bias-constants",
     "langevin.bias-orders",
