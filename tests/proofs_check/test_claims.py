@@ -76,6 +76,7 @@ LONG = {
     "gradient_flow.weight-normalised-descent-is-euler",
     "inertial.gradient-scaling",
     "inertial.modified-order",
+    "inertial.step-regimes",
     "langevin.align-strong-order",
     "langevin.bias-constants",
     "langevin.bias-orders",
