@@ -190,7 +190,7 @@ def depth(layers: Any) -> int:
     if len(lengths) != 1 or lengths == {()}:
         raise BadInput(
             "layers hold arrays with one common leading axis, the layers' own; got "
-            f"shapes {[np.shape(a) for a in arrays]} (stack_layers makes one of a list)."
+            f"shapes {[np.shape(a) for a in arrays]} (see stack_layers)."
         )
     return lengths.pop()[0]
 
