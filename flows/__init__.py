@@ -115,6 +115,7 @@ from flows.inertial_newton import InertialNewtonState as InertialNewtonState
 from flows.inertial_newton import (
     VanishingInertialNewtonFlow as VanishingInertialNewtonFlow,
 )
+from flows.inertial_oscillation import inertial_oscillation as inertial_oscillation
 from flows.iterate import iterate as iterate
 from flows.log_time import LogTimeFlow as LogTimeFlow
 from flows.mirror import DualMirrorFlow as DualMirrorFlow

@@ -16,6 +16,7 @@ from flows.second_order import (
     SecondOrderFlow,
     coefficient,
     coefficient_at,
+    often_relaxed,
     require_coefficient,
 )
 
@@ -150,6 +151,10 @@ class InertialNewtonPsiFlow(Flow):
             -(slow + beta * self.objective.gradient(x)) / m, -slow
         )
 
+    def stiff(self, t0: Any, t1: Any) -> bool:
+        """As the same system in position and velocity: it has the same rates."""
+        return self.phase_flow().stiff(t0, t1)
+
     def from_phase(self, y: PhaseState) -> InertialNewtonState:
         """(x, ψ) of a position and a velocity: ψ = (m - αβ) x - βm v - β² ∇f(x)."""
         alpha, beta, m = self.friction, self.hessian_damping, self.mass
@@ -210,11 +215,24 @@ class ImplicitHessianFlow(Flow):
 
     def vector_field(self, t, y: PhaseState) -> PhaseState:
         """(v, -(α v + b ∇f(x + β v))/m)."""
+        m, alpha, _, b = self.coefficients(t)
         x, v = y
         ahead = x + coefficient_at(self.lookahead, t) * v
-        pull = coefficient_at(self.friction, t) * v
-        pull = pull + coefficient_at(self.force, t) * self.objective.gradient(ahead)
-        return PhaseState(v, -pull / coefficient_at(self.mass, t))
+        return PhaseState(v, -(alpha * v + b * self.objective.gradient(ahead)) / m)
+
+    def stiff(self, t0: Any, t1: Any) -> bool:
+        """As the explicit flow of the same friction and of Hessian damping bβ."""
+        return often_relaxed(self.coefficients, self.objective, t0, t1)
+
+    def coefficients(self, t: Any) -> Coefficients:
+        """Those of the flow with explicit damping, m, α, bβ and b at time t."""
+        b = coefficient_at(self.force, t)
+        return Coefficients(
+            coefficient_at(self.mass, t),
+            coefficient_at(self.friction, t),
+            b * coefficient_at(self.lookahead, t),
+            b,
+        )
 
 
 class VanishingInertialNewtonFlow(SecondOrderFlow):

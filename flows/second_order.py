@@ -7,15 +7,21 @@ choice of the four functions of time.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import numpy as np
 
 from flows.door import require_number
 from flows.dynamics import Flow, parameter, require_range
 from flows.objective import Objective
 from flows.phase import PhaseState
+from flows.types import is_traced
+
+MANY_RELAXATIONS = 1e4
+"""∫ (a + β L)/m dt from which a second-order flow counts as stiff."""
 
 
 class Coefficients(NamedTuple):
@@ -58,6 +64,45 @@ class SecondOrderFlow(Flow):
             g, hv = jax.jvp(self.objective.gradient, (x,), (v,))
             pull = a * v + beta * hv + b * g
         return PhaseState(v, -pull / m)
+
+    def stiff(self, t0: Any, t1: Any) -> bool:
+        """Whether friction acts more than `MANY_RELAXATIONS` times between two times.
+
+        See `often_relaxed`.
+        """
+        return often_relaxed(self.coefficients, self.objective, t0, t1)
+
+
+def often_relaxed(
+    coefficients: Callable[[Any], Coefficients], objective: Objective, t0: Any, t1: Any
+) -> bool:
+    """Whether ∫ (a + β L)/m dt from t0 to t1 is above `MANY_RELAXATIONS`.
+
+    The integrand is the rate at which friction stops a velocity in the steepest
+    direction; an explicit solver takes about a step for every three of them. L is the
+    smoothness among the objective's facts (0 where it is unknown: then Hessian damping
+    alone makes no flow stiff). Four midpoints do for the order of magnitude.
+
+    Args:
+        coefficients: of the flow, functions of time.
+        objective: f.
+        t0: start time.
+        t1: end time.
+
+    Returns:
+        The answer; False where a coefficient or a time is traced.
+    """
+    known = objective.facts.smoothness
+    steepest = known.value if known is not None and np.isreal(known.value) else 0.0
+    total, span = 0.0, t1 - t0
+    for part in (0.125, 0.375, 0.625, 0.875):
+        m, friction, beta, _ = coefficients(t0 + part * span)
+        values = m, friction, 0.0 if beta is None else beta, steepest, span
+        if is_traced(values):
+            return False
+        m, friction, beta, steep, whole = (np.asarray(v, float) for v in values)
+        total += float(np.max((friction + beta * steep) / m)) * float(whole) / 4
+    return total > MANY_RELAXATIONS
 
 
 def coefficient(value: Any) -> Any:

@@ -16,7 +16,12 @@ from flows.errors import BadInput, NonFiniteState, SolveFailed
 from flows.progress import bar, compiling
 from flows.ravel import as_array, require_finite
 from flows.stabilised import AbstractStabilised
-from flows.stiffness import counts, stability_bound, warn_of_dense_solver
+from flows.stiffness import (
+    counts,
+    default_solver,
+    stability_bound,
+    warn_of_dense_solver,
+)
 from flows.trajectory import Trajectory
 from flows.types import Scalar, is_traced
 
@@ -91,7 +96,10 @@ def solve(
         t0: start time (the model's unit).
         t1: end time > t0.
         dt0: first step; None lets the controller choose.
-        solver: default `diffrax.Tsit5()`. Where λ_max (t1 - t0) is above about 1000,
+        solver: default `diffrax.Tsit5()`; `diffrax.Kvaerno4()` where the flow calls
+            itself stiff between t0 and t1 (a mass that is small beside the friction,
+            say), its state has at most 100 entries, and what decides is not traced.
+            Where λ_max (t1 - t0) of a gradient flow is above about 1000,
             `flows.ROCK4()` needs several times fewer gradients. Implicit solvers
             factorise n × n matrices: never for networks.
         stepsize_controller: default `diffrax.PIDController` with rtol = 1e-8,
@@ -141,7 +149,8 @@ def solve(
         options["adjoint"] = adjoint
     if dt0 is not None:
         dt0 = as_array(dt0, dtype)  # pyright: ignore
-    arguments = (solver or diffrax.Tsit5(), controller, saveat, options)
+    solver = solver or default_solver(flow, y0, t0, t1, controller)
+    arguments = (solver, controller, saveat, options)
     what = f"solve of {type(flow).__name__}"
     traced = is_traced((flow, y0, t0, t1, dt0, arguments))
     if progress and not traced:
