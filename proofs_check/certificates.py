@@ -22,7 +22,7 @@ import sympy as sp
 from flows.errors import BadInput
 from flows.symbolic import IdentityResult, equal_symbolically
 from proofs_check import decide
-from proofs_check.counterexamples import on_quadratics
+from proofs_check.counterexamples import on_powers
 from proofs_check.evidence import Evidence
 from proofs_check.inner_products import (
     convexity,
@@ -32,6 +32,8 @@ from proofs_check.inner_products import (
     products_in,
     squared,
 )
+
+_OF_ALL_CONVEX = ("convexity", "f* is the minimum", "Hessian >= 0")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Certificate:
     Attributes:
         left: the quantity, in inner products and parameters.
         terms: (factor, inequality); factors >= 0 whatever the parameters.
+        using: the inequalities that a counterexample has to satisfy.
         where: hypotheses that were put into symbols, as r = 3 + s with s >= 0.
         rest: what could not be written so; 0 in a proof.
         name: the quantity, in words.
@@ -117,6 +120,7 @@ class Certificate:
 
     left: Any
     terms: tuple[tuple[Any, Inequality], ...]
+    using: tuple[Inequality, ...] = ()
     where: Mapping[Any, Any] = field(default_factory=dict)
     rest: Any = 0
     name: str = "V' + ρV"
@@ -139,19 +143,20 @@ class Certificate:
 
     @functools.cached_property
     def decision(self) -> IdentityResult:
-        """Proved; refuted (the identity, or left <= 0 on a quadratic); undecided."""
+        """Proved; refuted (the identity, or left <= 0 on a function); undecided."""
         found = self.identity
         if found.status != "proved" or (self.rest == 0 and all(self.signs)):
             return found
-        hypotheses = [i.expression for _, i in self.terms if i.vector is None]
-        found = on_quadratics(self.left, hypotheses)
-        missing = [
-            sp.sstr(f)
-            for (f, _), ok in zip(self.terms, self.signs, strict=True)
-            if not ok
-        ]
+        hypotheses = [i.expression for i in self.using]
+        cone = all(i.name in _OF_ALL_CONVEX for i in self.using)
+        for power in (2, 1, 4) if cone else (2,):
+            found = on_powers(self.left, hypotheses, power)
+            if found is not None:
+                return found
+        pairs = zip(self.terms, self.signs, strict=True)
+        missing = [sp.sstr(factor) for (factor, _), known in pairs if not known]
         remainder = f"signs of {', '.join(missing) or 'none'}; left over: {self.rest}"
-        return found or IdentityResult("undecided", remainder=remainder)
+        return IdentityResult("undecided", remainder=remainder)
 
     @property
     def _right(self) -> Any:
@@ -217,7 +222,8 @@ def certificate(
     placed = tuple(
         (_simple(sp.sympify(f).subs(where)), i.subs(where)) for f, i in terms
     )
-    return Certificate(sp.sympify(left).subs(where), placed, where, **about)
+    using = tuple(i for _, i in placed if i.vector is None)
+    return Certificate(sp.sympify(left).subs(where), placed, using, where, **about)
 
 
 def find_certificate(
@@ -259,8 +265,8 @@ def find_certificate(
     form = sp.expand(form.subs(values))
     squares, rest = sum_of_squares(form, order)
     kept = tuple((f, i) for f, i in solved if f != 0) + tuple(squares)
-    # What is left over has no sign: left = -Σ - rest.
-    return Certificate(left, kept, where, _simple(rest), **about)
+    hypotheses = tuple(i for _, i in terms)
+    return Certificate(left, kept, hypotheses, where, _simple(rest), **about)
 
 
 def _solved(form: Any, unknown: list[Any]) -> dict[Any, Any]:

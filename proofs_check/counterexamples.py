@@ -1,4 +1,4 @@
-"""Quadratic functions on which a stated sign fails, rigorously."""
+"""Power functions on which a stated sign fails, rigorously."""
 
 from __future__ import annotations
 
@@ -20,30 +20,34 @@ _FINE = 2.0**20
 _CURVATURE, _E, _V = sp.symbols("lambda e v", real=True)
 
 
-def on_quadratics(
-    left: Any, hypotheses: Sequence[Any], seed: int = 0
+def on_powers(
+    left: Any, hypotheses: Sequence[Any], power: Any = 2, seed: int = 0
 ) -> IdentityResult | None:
-    """A quadratic f = λx²/2 and a state where left > 0 though the hypotheses hold.
+    """A function f = κ|x|^p/p and a state where left > 0 though the hypotheses hold.
 
-    On it e, v are numbers, g = λe, Ha = λa and f - f* = λe²/2, and left is a quadratic
-    form in (e, v). Random parameters and λ, and λ on the edge of a hypothesis, are
-    searched in floating point for a positive eigenvalue; what is found is rounded to
-    dyadic numbers and confirmed by interval arithmetic.
+    There e, v are numbers, g = λe with λ = κ|e|^{p-2}, Ha = (p-1)λa, f - f* = λe²/p,
+    and left is a quadratic form in (e, v). Random parameters and λ, and λ on the edge
+    of a hypothesis, are searched in floating point for a positive eigenvalue; what is
+    found is rounded to dyadic numbers and confirmed by interval arithmetic.
 
     Args:
         left: a quantity in inner products that is claimed to be <= 0.
         hypotheses: quantities in inner products that are >= 0.
+        power: p >= 1: 2 for quadratics; other powers, with λ >= 0, are convex, but
+            neither smooth nor strongly convex.
         seed: of the search.
 
     Returns:
         "refuted", with the values for witness and an interval of left; None where
         nothing was found, which proves nothing.
     """
-    table = _mode(left, hypotheses)
+    table = _mode(left, hypotheses, sp.Rational(power))
     if table is None:
         return None
     left = sp.expand(sp.sympify(left).subs(table))
     bounds = [sp.sympify(h).subs(table) for h in hypotheses]
+    if power != 2:
+        bounds.append(_CURVATURE)  # -|x| is not convex, though ⟨e, g⟩ = f - f* there
     for edge in [None, *_edges(bounds)]:
         at = {} if edge is None else {_CURVATURE: edge}
         found = _search(left.subs(at), [b.subs(at) for b in bounds], seed)
@@ -51,14 +55,15 @@ def on_quadratics(
             witness, gap = found
             if edge is not None:
                 witness[_CURVATURE] = sp.sympify(edge).subs(witness)
+            witness[sp.Symbol("power of f")] = sp.Rational(power)
             return IdentityResult("refuted", witness, gap, points=_POINTS)
     return None
 
 
-def _mode(left: Any, hypotheses: Sequence[Any]) -> Any:
-    """Values of the inner products on one mode; None where a vector has none."""
+def _mode(left: Any, hypotheses: Sequence[Any], power: Any) -> Any:
+    """Values of the inner products in one variable; None where a vector has none."""
     numbers = {"e": _E, "v": _V, "g": _CURVATURE * _E}
-    table = {gap_symbol(): _CURVATURE * _E**2 / 2}
+    table = {gap_symbol(): _CURVATURE * _E**2 / power}
     for s in set().union(*map(products_in, [left, *hypotheses])):
         pair = factors(s)
         if pair is None:

@@ -176,11 +176,7 @@ class LyapunovPair:
         """
         import sympy as sp
 
-        pairs = itertools.combinations_with_replacement(sorted(self.vectors), 2)
-        names = list(pairs)
-        names += sorted(
-            pair for s in self._symbols() if (pair := factors(s)) and "H" in s.name
-        )
+        names = sorted(filter(None, map(factors, self._symbols())))
         symbols = [gap_symbol(), *(inner(*pair) for pair in names)]
         left = sorted(self._symbols() - set(symbols), key=str)
         unknown = [s.name for s in left if s.name not in further]
@@ -301,7 +297,9 @@ def _in_products(
 def _along(flow, times, states, lyapunov, curved):
     def at(t, y):
         x = flow.position(y)
-        found = {"e": displacement(flow, x), "g": flow.objective.gradient(x)}
+        found = {"g": flow.objective.gradient(x)}
+        if flow.objective.facts.minimiser is not None:
+            found["e"] = displacement(flow, x)
         for name in set(_NAMES) & set(getattr(y, "_fields", ())) - {"position"}:
             found[_NAMES[name]] = getattr(y, name)
         for name in curved:
@@ -321,7 +319,8 @@ def along(
     """V itself, and f - f*, e, v, g at the states of a run, for `LyapunovPair.on`.
 
     Args:
-        flow: the model with a loss whose minimiser and minimum are facts.
+        flow: the model with a loss whose minimum is a fact, and its minimiser where V
+            has e in it.
         times: shape [times].
         states: states with that leading axis.
         lyapunov: V, as in `lyapunov_pair`; one function is compiled once.

@@ -28,6 +28,12 @@ def convex_loss(strong: float = 0.0) -> Objective:
     return from_sympy(f, [x, y], facts=facts)
 
 
+X0 = jnp.array([6.0, 1.2])
+"""A start far out, where the convex loss is nearly linear in x."""
+MU = 0.5
+"""A modulus of strong convexity for it."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A flow on a loss, from a start, with its Lyapunov function and pair."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import jax.numpy as jnp
 import sympy
 
 from flows import (
@@ -29,7 +28,7 @@ from proofs_check.energies import (
     strongly_accelerated_pair,
 )
 from proofs_check.evidence import Evidence
-from proofs_check.trajectories import Case, convex_loss, trajectory
+from proofs_check.trajectories import MU, X0, Case, convex_loss, trajectory
 
 SU = Source(
     title="A Differential Equation for Modeling Nesterov's Accelerated Gradient "
@@ -47,7 +46,6 @@ MOUCER = Source(
     arxiv="2205.12772",
     location="gradient flow and accelerated gradient flows",
 )
-MU = 0.5
 FRICTION = sympy.Symbol("friction", positive=True)
 STRONG = sympy.Symbol("strong_convexity", positive=True)
 
@@ -89,9 +87,6 @@ def _strongly_accelerated_proof(factor: Any = 1, weight: Any = 1) -> Evidence:
 
 
 # Trajectories.
-
-
-X0 = jnp.array([6.0, 1.2])
 
 
 def gradient_flow_case(weight: float = 1.0) -> Case:

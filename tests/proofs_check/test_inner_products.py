@@ -26,7 +26,6 @@ from proofs_check.inner_products import (
     displacement,
     excess,
     gap_symbol,
-    factors,
     inner,
     lyapunov_pair,
     squared,
