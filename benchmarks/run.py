@@ -12,6 +12,7 @@ CASES = (
     "optimisers",
     "loops",
     "imports",
+    "inertial_steps",
     "ensembles",
     "ensembles_diffrax",
     "ensembles_memory",
@@ -19,6 +20,7 @@ CASES = (
     "tracing",
     "complementarity",
     "central_flow",
+    "regimes",
 )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from discretize import Regime, critical_mass, regime_boundaries, regimes
-from discretize.regimes import MANY
+from discretize.regime_formulas import MANY
 from flows import BadInput
 
 N = 1000
