@@ -121,11 +121,11 @@ def _constants(share: Any = 1) -> Evidence:
     title="The constant 2 of the accelerated flow is sharp for r = 3, reached by c|x|",
     source=nesterov_flow("rate of the flow with friction r/t; sharpness derived here"),
     statement=r"f = c|x|:\ x(t) = x_0 - \tfrac{ct^2}{2(r+1)},\quad"
-    r" \max_t\frac{t^2 f(x(t))}{x_0^2} = \frac{r+1}2 \le \frac{(r-1)^2}2,"
+    r" \max_t\frac{t^2 f(x(t))}{x_0^2} = \frac{r+1}2 \le \frac{(r-1)^2}2\ (r\ge3),"
     r"\quad\text{equal iff } r = 3",
     hypotheses=(
-        r"$r \ge 3$; before the corner, which the path reaches at"
-        r" $t^2 = 2(r+1)x_0/c$",
+        r"before the corner, which the path reaches at $t^2 = 2(r+1)x_0/c$",
+        r"$r \ge 3$: below, the value on $c|x|$ is the larger one, so no such bound",
         r"smooth $f$: corners of width $\to 0$",
     ),
     grade="proved",

@@ -76,7 +76,7 @@ def _on_logistic(row: Any, claimed: float, **fixed: float) -> Evidence:
         ridged_logistic(),
         LOGISTIC_START,
         learning_rates=(ROOTS / 2) ** 2,
-        t1=TIME,
+        t1=2.0,
         norm="end",
         **fixed,
     )
