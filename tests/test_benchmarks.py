@@ -168,6 +168,7 @@ LONG = {
     "ensembles_diffrax",
     "ensembles_memory",
     "gradient_flow",
+    "inertial_steps",
     "jump_processes",
     "loops",
     "optimisers",
