@@ -76,6 +76,8 @@ LONG = {
     "gradient_flow.weight-normalised-descent-is-euler",
     "inertial.gradient-scaling",
     "inertial.modified-order",
+    "inertial.small-friction",
+    "inertial.small-mass",
     "inertial.step-regimes",
     "langevin.align-strong-order",
     "langevin.bias-constants",
