@@ -189,7 +189,7 @@ def accelerated_constants(*, time: float = 14.0) -> tuple[Any, Numbers]:
     best.plot(rs[proved], bound[proved], lw=2, color=COLOURS["black"])
     best.plot(rs[proved], straight[proved], color=COLOURS["vermilion"], lw=2)
     best.axvspan(2, 3, color="0.93")
-    best.text(2.06, 1.55, "$r < 3$: grows\nwithout end on $|x|$", color="0.35")
+    best.text(2.06, 1.5, "$r < 3$: on $|x|$\nit grows for ever", color="0.35")
     best.plot(rs, quadratics, color=COLOURS["blue"], lw=2)
     for x, y, text, colour in (
         (3.0, 4.4, "theorem: at most\n$(r-1)^2/2$", "black"),
