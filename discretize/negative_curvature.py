@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flows import Objective, curvature_product, rayleigh_quotient
-from flows.door import require_instance, require_number, require_whole
+from flows.door import require_number, require_whole
 from flows.errors import BadInput
 from flows.types import is_traced
 
@@ -38,8 +38,8 @@ class CurvatureSearch(NamedTuple):
 
 def negative_curvature(
     objective: Objective,
-    x: Float[Array, " n"],
-    start: Float[Array, " n"],
+    x: Any,
+    start: Any,
     *,
     smoothness: Any,
     radius: Any,
@@ -84,10 +84,9 @@ def negative_curvature(
         A `CurvatureSearch`. Where its curvature is not negative, none was found.
 
     Raises:
-        BadInput: no objective, vectors of another shape, a start of length 0, or
-            numbers that are not positive.
+        BadInput: vectors of another shape, a start of length 0, or numbers that are
+            not positive.
     """
-    require_instance(objective, Objective, "negative_curvature takes an objective")
     numbers = {"smoothness": smoothness, "radius": radius, "target": target}
     for name, value in numbers.items():
         if not (name == "target" and value is None):
