@@ -13,6 +13,7 @@ Every certificate can be read (`print`) and is checked as an identity of polynom
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -252,56 +253,61 @@ def find_certificate(
         The certificate; its `decision` says whether it proves left <= 0.
     """
     where = dict(where or {})
-    left = sp.expand(sp.sympify(left).subs(where))
+    left = sp.sympify(left).subs(where)
     pairs = [u if isinstance(u, tuple) else (None, u) for u in using]
     unknown = {k: sp.Dummy(f"m{k}") for k, (f, _) in enumerate(pairs) if f is None}
     terms = [
         (unknown[k] if f is None else sp.sympify(f).subs(where), i.subs(where))
         for k, (f, i) in enumerate(pairs)
     ]
-    form = sp.expand(-left - sp.Add(*(f * i.expression for f, i in terms)))
+    form = -left - sp.Add(*(f * i.expression for f, i in terms))
     values = _solved(form, list(unknown.values()))
     solved = [(_simple(f.subs(values)), i) for f, i in terms]
-    form = sp.expand(form.subs(values))
-    squares, rest = sum_of_squares(form, order)
+    squares, rest = sum_of_squares(form.subs(values), order)
     kept = tuple((f, i) for f, i in solved if f != 0) + tuple(squares)
     hypotheses = tuple(i for _, i in terms)
-    return Certificate(left, kept, hypotheses, where, _simple(rest), **about)
+    return Certificate(left, kept, hypotheses, where, rest, **about)
 
 
 def _solved(form: Any, unknown: list[Any]) -> dict[Any, Any]:
     """Multipliers for which f - f*, Hessian products and rows of zeros cancel."""
     values: dict[Any, Any] = {}
     equations = [
-        form.coeff(s) for s in products_in(form) if s == gap_symbol() or "H" in s.name
+        form.diff(s) for s in products_in(form) if s == gap_symbol() or "H" in s.name
     ]
-    while equations:
-        open_ = [u for u in unknown if u not in values]
-        found = sp.solve(equations, open_, dict=True) if open_ else []
+    while open_ := [u for u in unknown if u not in values]:
+        found = sp.solve(equations, open_, dict=True) if equations else []
         if not found:
             break
         new = {u: sp.sympify(e) for u, e in found[0].items()}
         values = {u: e.subs(new) for u, e in values.items()} | new
-        equations = _rows_of_zeros(sp.expand(form.subs(values)))
+        if len(values) < len(unknown):
+            equations = _rows_of_zeros(form.subs(values))
     free = {u: sp.Integer(0) for u in unknown if u not in values}
     return {u: e.subs(free) for u, e in values.items()} | free
 
 
 def _rows_of_zeros(form: Any) -> list[Any]:
     """Coefficients of ⟨a, b⟩ where that of |a|² is 0: they must be 0 too."""
-    found = []
-    for s in products_in(form):
-        pair = factors(s)
-        if pair and any(_simple(form.coeff(inner(a, a))) == 0 for a in pair):
-            found.append(form.coeff(s))
-    return [e for e in found if _simple(e) != 0]
+    entries = _entries(form)
+    return [
+        entry
+        for (a, b), entry in entries.items()
+        if not entries.get((a, a)) or not entries.get((b, b))
+    ]
+
+
+def _entries(form: Any) -> dict[tuple[str, str], Any]:
+    """The coefficients of inner products in a form that is linear in them."""
+    found = {factors(s): _simple(form.diff(s)) for s in products_in(form)}
+    return {pair: entry for pair, entry in found.items() if pair and entry != 0}
 
 
 def sum_of_squares(form: Any, order: str | None = None) -> tuple[list[Any], Any]:
     """A quadratic form Σ c ⟨a, b⟩ as Σ pivot · |vector|² plus a rest, by LDLᵀ.
 
     Args:
-        form: the form, in inner products; other terms go to the rest.
+        form: the form, linear in inner products; other terms go to the rest.
         order: the vectors in the order of elimination; alphabetic if None.
 
     Returns:
@@ -311,28 +317,35 @@ def sum_of_squares(form: Any, order: str | None = None) -> tuple[list[Any], Any]
     Raises:
         BadInput: an order that misses a vector of the form.
     """
-    present = {a for s in products_in(form) if (pair := factors(s)) for a in pair}
-    names = sorted(a for a in present if "H" not in a)
+    entries = _entries(form)
+    names = sorted({a for pair in entries for a in pair if "H" not in a})
     if order is not None:
         if not set(order) >= set(names):
             raise BadInput(f"the order {order!r} misses some of {', '.join(names)}.")
         names = [a for a in order if a in names]
-    squares, rest = [], sp.expand(form)
+    half = sp.Rational(1, 2)
+
+    def entry(a: str, b: str) -> Any:
+        whole = entries.get((min(a, b), max(a, b)), sp.Integer(0))
+        return whole if a == b else half * whole
+
+    squares = []
     for k, a in enumerate(names):
-        pivot = _simple(rest.coeff(inner(a, a)))
+        pivot = entry(a, a)
         if pivot == 0:
             continue
-        vector = {a: sp.Integer(1)}
-        for b in names[k + 1 :]:
-            share = _simple(rest.coeff(inner(a, b)) / (2 * pivot))
-            if share != 0:
-                vector[b] = share
-        squares.append((pivot, square(**vector)))
-        left_over = sp.expand(rest - pivot * squared(**vector))
-        rest = sp.Add(
-            *(_simple(left_over.coeff(s)) * s for s in products_in(left_over))
-        )
-    return squares, rest
+        after = {b: entry(a, b) for b in names[k + 1 :] if entry(a, b) != 0}
+        shares = {b: _simple(e / pivot) for b, e in after.items()}
+        squares.append((pivot, square(**{a: sp.Integer(1)}, **shares)))
+        for b, c in itertools.combinations_with_replacement(after, 2):
+            change = after[b] * shares[c] * (1 if b == c else 2)
+            pair = (min(b, c), max(b, c))
+            entries[pair] = _simple(entries.get(pair, sp.Integer(0)) - change)
+        for b in names[k:]:
+            entries.pop((min(a, b), max(a, b)), None)
+    gap = gap_symbol()
+    rest = sp.Add(*(e * inner(*pair) for pair, e in entries.items()))
+    return squares, rest + _simple(form.diff(gap)) * gap
 
 
 def nonnegative(expression: Any) -> bool:
@@ -359,7 +372,7 @@ def nonnegative(expression: Any) -> bool:
 
 
 def _simple(expression: Any) -> Any:
-    return sp.factor(sp.cancel(sp.together(sp.sympify(expression))))
+    return sp.factor(sp.sympify(expression))
 
 
 def _sign_of(symbol: Any) -> str:

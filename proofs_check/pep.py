@@ -35,7 +35,8 @@ def function_class(name: str, problem: Any, **parameters: float) -> Any:
     """A function of a class of PEPit, with minimiser 0 and minimum 0.
 
     Args:
-        name: "convex", "strongly_convex" (mu), "smooth_convex" (L).
+        name: "convex", "strongly_convex" (mu), "smooth_convex" (L),
+            "smooth_strongly_convex" (mu, L).
         problem: PEPit's `PEP`.
         **parameters: those of the class.
 
@@ -49,6 +50,7 @@ def function_class(name: str, problem: Any, **parameters: float) -> Any:
         "convex": functions.ConvexFunction,
         "strongly_convex": functions.StronglyConvexFunction,
         "smooth_convex": functions.SmoothConvexFunction,
+        "smooth_strongly_convex": functions.SmoothStronglyConvexFunction,
     }
     function = problem.declare_function(kinds[name], **parameters)
     origin = (PEPit.null_point, PEPit.null_point, PEPit.null_expression)
@@ -148,7 +150,9 @@ def flow_worst_case(
     """The largest dV/dt over a class of functions and all states with V <= 1 or V = 1.
 
     The expressions are those of the flow's own generator, in inner products of PEPit's
-    points: the position (x* = 0), the gradient there, the velocity.
+    points: the position (x* = 0), the gradient there, the velocity. A Hessian product
+    Ha is one more point, of which only ⟨a, Ha⟩ >= μ|a|² is asked (μ = 0 where the class
+    has none): the value is then an upper bound of the worst case.
 
     Args:
         pair: V and dV/dt with a number for every symbol (`LyapunovPair.at`).
@@ -168,6 +172,10 @@ def flow_worst_case(
         vectors = {"e": x, "g": slope}
         if "v" in pair.vectors:
             vectors["v"] = problem.set_initial_point()
+        for a in pair.curved:
+            vectors["H" + a] = problem.set_initial_point()
+            least = parameters.get("mu", 0.0) * vectors[a] ** 2
+            problem.add_constraint(vectors["H" + a] * vectors[a] >= least)
         value, derivative = pair.on(level, vectors, operator.mul)
         condition = value <= 1 if normalisation == "<=" else value == 1
         problem.set_initial_condition(condition)
@@ -201,6 +209,81 @@ def gradient_descent_worst_case(
         problem.set_initial_condition(x**2 <= 1)
         for _ in range(steps):
             x = x - (rate / smoothness) * function.gradient(x)
+        problem.set_performance_metric(function(x))
+
+    return worst_case(build, solvers)
+
+
+def nesterov_worst_case(
+    steps: int,
+    *,
+    smoothness: float = 1.0,
+    rate: float = 1.0,
+    shift: float = 2.0,
+    solvers: Sequence[str] = SOLVERS,
+) -> list[SdpSolution]:
+    """The largest f(x_n) - f* of Nesterov's method: f L-smooth, |x_0 - x*| <= 1.
+
+    x_k = y_{k-1} - s ∇f(y_{k-1}), y_k = x_k + ((k-1)/(k + shift)) (x_k - x_{k-1}),
+    from y_0 = x_0.
+
+    Args:
+        steps: n.
+        smoothness: L.
+        rate: the learning rate s, in units of 1/L.
+        shift: 2 in Nesterov's method (index of Su, Boyd and Candès).
+        solvers: see `worst_case`.
+
+    Returns:
+        The attempts, for `decide.sdp`.
+    """
+
+    def build(problem: Any) -> None:
+        function = function_class("smooth_convex", problem, L=smoothness)
+        x = y = problem.set_initial_point()
+        problem.set_initial_condition(x**2 <= 1)
+        for k in range(1, steps + 1):
+            before, x = x, y - (rate / smoothness) * function.gradient(y)
+            y = x + (k - 1) / (k + shift) * (x - before)
+        problem.set_performance_metric(function(x))
+
+    return worst_case(build, solvers)
+
+
+def heavy_ball_worst_case(
+    steps: int,
+    *,
+    strong: float,
+    smoothness: float,
+    rate: float,
+    momentum: float,
+    solvers: Sequence[str] = SOLVERS,
+) -> list[SdpSolution]:
+    """The largest f(x_n) - f* of heavy ball from rest, where f(x_0) - f* <= 1.
+
+    x_{k+1} = x_k - s ∇f(x_k) + m (x_k - x_{k-1}), f μ-strongly convex and L-smooth.
+
+    Args:
+        steps: n.
+        strong: μ.
+        smoothness: L.
+        rate: the learning rate s (1/curvature).
+        momentum: m.
+        solvers: see `worst_case`.
+
+    Returns:
+        The attempts, for `decide.sdp`.
+    """
+
+    def build(problem: Any) -> None:
+        function = function_class(
+            "smooth_strongly_convex", problem, mu=strong, L=smoothness
+        )
+        x = before = problem.set_initial_point()
+        problem.set_initial_condition(function(x) <= 1)
+        for _ in range(steps):
+            step = momentum * (x - before) - rate * function.gradient(x)
+            before, x = x, x + step
         problem.set_performance_metric(function(x))
 
     return worst_case(build, solvers)

@@ -237,7 +237,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
     unit="1 (largest ratio of the two sides)",
 )
 def sublinear_rate(ctx: Context) -> Evidence:
-    """The largest ratio at 2001 times, by three tolerances of the solver."""
+    """The largest ratio at 501 times, by three tolerances of the solver."""
     return _ratio(1.0)
 
 
@@ -260,29 +260,36 @@ def _ratio(factor: float) -> Evidence:
 
 
 @functools.cache
-def _largest_ratio(tolerance: float) -> float:
-    """The model's own field, by scipy's Runge–Kutta method of order 8."""
-    model, first = flow(), start()
-    n = len(START)
+def _field() -> Any:
+    """The model's own field on (x, v) as one vector, compiled."""
+    model, n = flow(), len(START)
 
     @jax.jit
     def field(y):
-        found = model.vector_field(0.0, PhaseState(y[:n], y[n:]))
-        return jnp.concatenate(found)
+        return jnp.concatenate(model.vector_field(0.0, PhaseState(y[:n], y[n:])))
 
-    times = np.linspace(0.0, 20.0, 2001)
+    return field
+
+
+@functools.cache
+def _largest_ratio(tolerance: float) -> float:
+    """The model's field by scipy's Runge–Kutta method of order 8; inf f = -4."""
+    field, n = _field(), len(START)
+    times = np.linspace(0.0, 20.0, 501)
     run = solve_ivp(
         lambda t, y: np.asarray(field(y)),
         (times[0], times[-1]),
-        np.concatenate(first),
+        np.concatenate(start()),
         method="DOP853",
         t_eval=times,
         rtol=tolerance,
         atol=tolerance,
     )
     x, v = run.y[:n].T, run.y[n:].T
-    g = np.asarray(jax.vmap(model.objective.gradient)(jnp.asarray(x)))
+    # At rest the field is -∇f.
+    g = -np.array([field(np.concatenate([at, np.zeros(n)]))[n:] for at in x])
     lost = FRICTION * np.sum(v**2, axis=1) + DAMPING * np.sum(g**2, axis=1)
-    start_energy = (1 + FRICTION * DAMPING) * float(excess(model, first.position))
-    start_energy += np.sum((v[0] + DAMPING * g[0]) ** 2) / 2
-    return float(np.max(times * np.minimum.accumulate(lost)) / start_energy)
+    height = float(excess(flow(), jnp.array(START)))
+    first = (1 + FRICTION * DAMPING) * height
+    first += np.sum((v[0] + DAMPING * g[0]) ** 2) / 2
+    return float(np.max(times * np.minimum.accumulate(lost)) / first)
