@@ -80,7 +80,7 @@ def momentum_orders(
     return fig, Numbers(caption, **shown)
 
 
-def _errors(row: Any, rates: np.ndarray, t1: float, **hyper: float) -> np.ndarray:
+def _errors(row: Any, rates: np.ndarray, t1: float, **hyper: Any) -> np.ndarray:
     """At the end time, on the ridged logistic loss."""
     found = convergence(
         row,

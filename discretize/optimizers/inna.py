@@ -130,7 +130,7 @@ def inertial_newton_steps(
 
         return InnaState(jnp.zeros((), jnp.int32), jax.tree.map(psi, params))
 
-    def update_fn(updates: Any, state: InnaState, params: Any = None) -> Any:
+    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
             raise BadInput("INNA needs update(g, state, params).")
         rate = learning_rate

@@ -87,12 +87,12 @@ def _(ctx: Context) -> Evidence:
 
 def _sequential(hyper):
     """INNA with x moved by the new ψ."""
-    once = INNA.optimizer(hyper)
+    once: Any = INNA.optimizer(hyper)
 
-    def update(g, state, params):
-        after = once.update(g, state, params)[1]
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        after = once.update(updates, state, params)[1]
         seen = InnaState(state.count, after.psi)
-        return once.update(g, seen, params)[0], after
+        return once.update(updates, seen, params)[0], after
 
     return optax.GradientTransformation(once.init, update)
 
@@ -114,7 +114,7 @@ def _bits(gamma: float, alpha: float, beta: float) -> Evidence:
         return np.array([4 * x[0] * x[0] * x[0] - 8 * x[0], 2 * x[1]])
 
     def ours(beta):
-        optimizer = inna(gamma, alpha, beta)
+        optimizer: Any = inna(gamma, alpha, beta)
         x, path = jnp.asarray(START), []
         state = optimizer.init(x)
         for _ in range(200):
@@ -238,7 +238,7 @@ def sgd_is_inna(ctx: Context) -> Iterator[Evidence]:
 @sgd_is_inna.control("heavy ball with 0.9 of its β")
 def _(ctx: Context) -> Evidence:
     def bent(objective, hyper):
-        flow = HEAVY_BALL_AS_INNA.dynamics(objective, hyper)
+        flow: Any = HEAVY_BALL_AS_INNA.dynamics(objective, hyper)
         return dataclasses.replace(flow, hessian_damping=0.9 * flow.hessian_damping)
 
     row = dataclasses.replace(HEAVY_BALL_AS_INNA, dynamics=bent)
@@ -259,7 +259,9 @@ def _(ctx: Context) -> Iterator[Evidence]:
     """from_inertial_newton(to_inertial_newton(η, m)) is (η, m); αβ is 1 - m, 1 - m²."""
     for nesterov in (False, True):
         point = exactly(to_inertial_newton, ETA, M, nesterov)
-        eta, m, _ = exactly(lambda *p, n=nesterov: from_inertial_newton(*p, n), *point)
+        eta, m, _ = exactly(
+            lambda a, b, c, n=nesterov: from_inertial_newton(a, b, c, n), *point
+        )
         product = 1 - M**2 if nesterov else 1 - M
         gaps = [eta - ETA, m - M, point.friction * point.hessian_damping - product]
         yield _zero(gaps, f"(η, m) and αβ, nesterov={nesterov}")
@@ -301,12 +303,12 @@ def _regrouped(point: Any, x0: Any) -> Any:
     """INNA in another order of summation: d = αx + (ψ - x)/β."""
     gamma, alpha, beta = point
 
-    def init(x):
-        return x - alpha * beta * x
+    def init(params: Any) -> Any:
+        return params - alpha * beta * params
 
-    def update(g, psi, x):
-        d = alpha * x + (psi - x) / beta
-        return -gamma * d - gamma * beta * g, psi - gamma * d
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        d = alpha * params + (state - params) / beta
+        return -gamma * d - gamma * beta * updates, state - gamma * d
 
     return _scan(optax.GradientTransformation(init, update), x0)
 
@@ -357,7 +359,7 @@ def _innaprop(factor: Any) -> Evidence:
     sigma = 1 / (1 + r)
 
     def update(gamma, alpha, beta, w, eps, sigma, x, psi, g, nu):
-        optimizer = innaprop(gamma, alpha, beta, sigma, eps, w)
+        optimizer: Any = innaprop(gamma, alpha, beta, sigma, eps, w)
         scaled, memory = optimizer.init(x)
         state = (scaled._replace(nu=nu), memory._replace(psi=psi))
         moves, (_, after) = optimizer.update(g, state, x)

@@ -1,4 +1,4 @@
-"""INNA and momentum beside their flows: orders, modified flows, scalings."""
+"""INNA and momentum beside their flows and their modified flows: the orders."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.integrate
 import sympy
-from jax.flatten_util import ravel_pytree
 
 from discretize import (
-    DAMPED_HEAVY_BALL,
-    HEAVY_BALL_AS_DESCENT,
-    INERTIAL_HEAVY_BALL,
     INNA,
     MODIFIED_HEAVY_BALL,
     MODIFIED_NESTEROV,
@@ -25,9 +19,6 @@ from discretize import (
     Euler,
     Ladder,
     ModifiedFlow,
-    OptaxStep,
-    Training,
-    convergence,
     modified_inertial_newton,
     modified_start,
 )
@@ -35,93 +26,20 @@ from flows import (
     InertialNewtonPsiFlow,
     PhaseState,
     at_rest,
-    iterate,
 )
-from flows.problems import ridged_logistic, saddle_between_wells
+from flows.problems import saddle_between_wells
 from flows.symbolic import equal_symbolically, exactly, symbol_vector
 from proofs_check import decide
-from proofs_check.claim import Source, claim
+from proofs_check.claim import claim
 from proofs_check.context import Context
-from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
 from proofs_check.momentum_steps import Slope
 from proofs_check.papers import high_resolution, inertial_newton
+from proofs_check.step_ladders import ladder, order
 
-POLYAK = Source(
-    title="Some methods of speeding up the convergence of iteration methods",
-    authors="Boris T. Polyak",
-    year=1964,
-    location="heavy ball; the two scalings and their orders are derived here",
-)
 SHI = high_resolution("high-resolution flows; this one, at fixed friction, is derived")
 ALPHA = 0.7
-X0 = jnp.array([2.0, -1.5, 1.0])
 SADDLE_START = jnp.array([0.3, 1.5])
-TIME = 4.0
-
-
-# Ladders. The flow by SciPy at quick effort, by the package's reference at full.
-
-
-@eqx.filter_jit
-def _field(flow, t, z, like):
-    return ravel_pytree(flow.vector_field(t, ravel_pytree(like)[1](z)))[0]
-
-
-def _solved(flow, y):
-    """The flow's state at T as a vector."""
-    return scipy.integrate.solve_ivp(
-        lambda t, z: np.asarray(_field(flow, t, z, y)),
-        (0.0, TIME),
-        np.asarray(ravel_pytree(y)[0]),
-        method="DOP853",
-        rtol=1e-11,
-        atol=1e-12,
-    ).y[:, -1]
-
-
-def _ladder(
-    ctx: Context,
-    row: Correspondence,
-    rates: Any,
-    *,
-    start: Any = None,
-    problem: tuple[Any, Any] | None = None,
-    norm: str = "end",
-    **hyper: Any,
-) -> Ladder:
-    """Errors of the row's optimiser against its flow at T = 4."""
-    objective, x = problem or (ridged_logistic(), X0)
-    options = {"learning_rates": rates, "t1": TIME, "flow_start": start, "norm": norm}
-    if ctx.effort == "full":
-        return convergence(row, objective, x, **options, **hyper)
-    errors, ends = [], {}
-    for rate in rates:
-        pairing = row(**{str(row.rate_name): rate}, **hyper)
-        one = float(pairing.step_sizes(1))
-        steps = round(TIME / one)
-        run = iterate(
-            OptaxStep(row.optimizer, pairing.hyper),
-            Training(objective),
-            x,
-            h=one,
-            steps=steps,
-            save="last",
-        )
-        flow = pairing.dynamics(objective)
-        _, y = (start or row.start)(flow, pairing.hyper, x)
-        key = tuple(np.asarray(a).tobytes() for a in jax.tree.leaves((flow, y)))
-        if key not in ends:  # in some ladders all steps share one flow
-            ends[key] = _solved(flow, y)
-        gap = np.asarray(run.positions[-1]) - ends[key][: x.size]
-        errors.append(np.linalg.norm(gap))
-    # The global error of a solve is some ten times its tolerance.
-    return Ladder(np.asarray(rates), np.array(errors), 1e-10, "end")
-
-
-def _order(p: int, ladder: Ladder, unit: str = "order in γ") -> Evidence:
-    found = {"floor": ladder.floor, "unit": unit}
-    return decide.order(p, ladder.learning_rates, ladder.errors, **found)
 
 
 # INNA at fixed (α, β).
@@ -140,13 +58,13 @@ def _order(p: int, ladder: Ladder, unit: str = "order in γ") -> Evidence:
 )
 def inna_order(ctx: Context) -> Evidence:
     """The error at T = 4 from beside a saddle, α = 1/2, β = 0.3."""
-    return _order(1, _inna_ladder(ctx))
+    return order(1, _inna_ladder(ctx))
 
 
 def _inna_ladder(ctx: Context, row: Correspondence = INNA, start=None) -> Ladder:
     rates = 0.04 * 0.5 ** np.arange(ctx.choose(5, 7))
     problem = (saddle_between_wells(), SADDLE_START)
-    return _ladder(ctx, row, rates, start=start, problem=problem, alpha=0.5, beta=0.3)
+    return ladder(ctx, row, rates, start=start, problem=problem, alpha=0.5, beta=0.3)
 
 
 @inna_order.control("the flow started at the velocity -∇f", expected=0.0)
@@ -155,7 +73,7 @@ def _(ctx: Context) -> Evidence:
         speed = -flow.objective.gradient(x)
         return 0.0, flow.from_phase(PhaseState(x, speed))
 
-    return _order(1, _inna_ladder(ctx, start=start))
+    return order(1, _inna_ladder(ctx, start=start))
 
 
 # The modified flow: what the recursion leaves of it.
@@ -271,13 +189,10 @@ def _(ctx: Context) -> Evidence:
 # The modified flow over a fixed time.
 
 
-def _steps(
-    row: Correspondence, ctx: Context, steps: Any = None, **options: Any
-) -> Ladder:
-    if steps is None:
-        steps = 0.05 * 0.5 ** np.arange(ctx.choose(5, 6))
+def _steps(row: Correspondence, ctx: Context, **options: Any) -> Ladder:
+    steps = 0.05 * 0.5 ** np.arange(ctx.choose(5, 6))
     norm = ctx.choose("end", "sup")
-    return _ladder(ctx, row, steps, norm=norm, friction=ALPHA, **options)
+    return ladder(ctx, row, steps, norm=norm, friction=ALPHA, **options)
 
 
 @claim(
@@ -295,14 +210,14 @@ def _steps(
 )
 def modified_order(ctx: Context) -> Iterator[Evidence]:
     """Errors at T = 4 (full effort: over all steps), ridged logistic loss, α = 0.7."""
-    yield _order(2, _steps(MODIFIED_HEAVY_BALL, ctx))
-    yield _order(2, _steps(MODIFIED_NESTEROV, ctx))
+    yield order(2, _steps(MODIFIED_HEAVY_BALL, ctx))
+    yield order(2, _steps(MODIFIED_NESTEROV, ctx))
 
 
 @modified_order.control("Nesterov's momentum, heavy ball's flow", expected=1.0)
 def _(ctx: Context) -> Evidence:
     row = dataclasses.replace(MODIFIED_NESTEROV, dynamics=MODIFIED_HEAVY_BALL.dynamics)
-    return _order(2, _steps(row, ctx))
+    return order(2, _steps(row, ctx))
 
 
 @modified_order.control("a start at rest", expected=1.0)
@@ -310,7 +225,7 @@ def _(ctx: Context) -> Evidence:
     def rest(flow, hyper, x):
         return 0.0, at_rest(x)
 
-    return _order(2, _steps(MODIFIED_HEAVY_BALL, ctx, start=rest))
+    return order(2, _steps(MODIFIED_HEAVY_BALL, ctx, start=rest))
 
 
 def _two_terms(objective, hyper):
@@ -338,7 +253,7 @@ def inna_modified_order(ctx: Context) -> Evidence:
         scheme=None,
         start=lambda flow, hyper, x: INNA.start(flow.flow, hyper, x),
     )
-    return _order(2, _inna_ladder(ctx, row))
+    return order(2, _inna_ladder(ctx, row))
 
 
 @inna_modified_order.control("mass 1 - αγ/2 and damping β - γ alone", expected=1.0)
@@ -357,93 +272,4 @@ def _(ctx: Context) -> Evidence:
             modified_start(flow.objective, x, *point(hyper)),
         ),
     )
-    return _order(2, _inna_ladder(ctx, row))
-
-
-# Heavy ball in two scalings.
-
-
-@claim(
-    "inertial.inertial-scaling",
-    title="With m = 1 - α√η heavy ball follows the damped flow to order 1 in √η",
-    source=POLYAK,
-    statement=r"\eta = \gamma^2,\ m = 1-\alpha\gamma:\quad x_{T/\gamma} - x(T) ="
-    r" O(\gamma),\quad \ddot x + \alpha\dot x + \nabla f = 0",
-    hypotheses=(r"$\alpha$ fixed as $\gamma \to 0$", "velocity 0 at the start"),
-    grade="measured",
-    delta=0.75,
-    unit="order in γ = √η",
-)
-def inertial_scaling(ctx: Context) -> Evidence:
-    """The error at T = 4 (full effort: over all steps), ridged logistic loss."""
-    return _order(1, _steps(INERTIAL_HEAVY_BALL, ctx, _long(ctx)))
-
-
-def _long(ctx: Context) -> np.ndarray:
-    # at the end time alone the slopes settle late
-    return 0.1 * 0.5 ** np.arange(ctx.choose(7, 5))
-
-
-@inertial_scaling.control("friction 2α in the flow", expected=0.0)
-def _(ctx: Context) -> Evidence:
-    def stiff(objective, hyper):
-        flow = INERTIAL_HEAVY_BALL.dynamics(objective, hyper)
-        return dataclasses.replace(flow, friction=2 * hyper["friction"])
-
-    row = dataclasses.replace(INERTIAL_HEAVY_BALL, dynamics=stiff)
-    return _order(1, _steps(row, ctx, _long(ctx)))
-
-
-@claim(
-    "inertial.gradient-scaling",
-    title="With m fixed heavy ball follows gradient flow to order 1 in η, its mass far",
-    source=POLYAK,
-    statement=r"t = \tfrac{k\eta}{1-m}:\quad x_{T} - x(T) = O(\eta),\ \dot x ="
-    r" -\nabla f;\quad \epsilon\ddot x + \dot x = -\nabla f,\ \epsilon ="
-    r" \tfrac{\eta m}{(1-m)^2}\ \text{is nearer by a factor above 10}",
-    hypotheses=(r"$m = 9/10$ fixed as $\eta \to 0$", r"$\epsilon\lambda \ll 1$"),
-    grade="measured",
-    delta=0.75,
-    unit="order in η",
-)
-def gradient_scaling(ctx: Context) -> Iterator[Evidence]:
-    """Errors at T = 4, ridged logistic loss; the factor at η = 1/1000."""
-    plain = _descent(ctx)
-    yield _order(1, plain, "order in η")
-    yield _nearer(ctx, DAMPED_HEAVY_BALL)
-
-
-def _descent(ctx: Context, row: Correspondence = HEAVY_BALL_AS_DESCENT) -> Ladder:
-    rates = 2e-3 * 0.5 ** np.arange(ctx.choose(5, 6))
-    return _ladder(ctx, row, rates, momentum=0.9)
-
-
-def _nearer(ctx: Context, row: Correspondence) -> Evidence:
-    """How many times nearer than gradient flow, at η = 1/1000."""
-    plain, inertial = (
-        _ladder(ctx, r, np.array([1e-3]), momentum=0.9)
-        for r in (HEAVY_BALL_AS_DESCENT, row)
-    )
-    factor = plain.errors[-1] / inertial.errors[-1]
-    bias = factor * inertial.floor / inertial.errors[-1]
-    return decide.lower_bound(
-        10.0, Measurement(float(factor), bias=float(bias)), delta=0.01, unit="1"
-    )
-
-
-@gradient_scaling.control("the clock η, without 1/(1-m)", expected=0.0)
-def _(ctx: Context) -> Evidence:
-    row = dataclasses.replace(
-        HEAVY_BALL_AS_DESCENT, clock=lambda hyper: hyper["learning_rate"]
-    )
-    return _order(1, _descent(ctx, row), "order in η")
-
-
-@gradient_scaling.control("the inertial flow with the mass 2ε")
-def _(ctx: Context) -> Evidence:
-    def heavy(objective, hyper):
-        flow = DAMPED_HEAVY_BALL.dynamics(objective, hyper)
-        return dataclasses.replace(flow, mass=2 * flow.mass)
-
-    row = dataclasses.replace(DAMPED_HEAVY_BALL, dynamics=heavy)
-    return _nearer(ctx, row)
+    return order(2, _inna_ladder(ctx, row))
