@@ -112,6 +112,7 @@ from discretize.order import order as order
 from discretize.order_fit import OrderFit as OrderFit
 from discretize.order_fit import fit_order as fit_order
 from discretize.proof import prove as prove
+from discretize.regime_explorer import regime_explorer as regime_explorer
 from discretize.regimes import Regime as Regime
 from discretize.regimes import RegimeBoundaries as RegimeBoundaries
 from discretize.regimes import Regimes as Regimes

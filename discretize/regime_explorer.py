@@ -1,0 +1,74 @@
+"""The regime map with sliders, for notebooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows import BadInput
+
+
+def regime_explorer(
+    *, friction: float = 1.0, hessian_damping: float = 0.1, step: float = 0.05
+) -> Any:
+    """Regime maps that follow sliders for α, β and γ, in a notebook.
+
+    The maps are those of `figures.regime_map`, drawn anew when a slider is let go.
+
+    Args:
+        friction: α at first, from 0.1 to 10.
+        hessian_damping: β at first, from 0.01 to 10.
+        step: γ at first, from 0.001 to 10.
+
+    Returns:
+        A widget of ipywidgets; its `children` are the three sliders and the output.
+
+    Raises:
+        BadInput: ipywidgets is missing, or a first value out of its slider's range.
+    """
+    widgets = _widgets()
+
+    def slider(value: float, low: float, name: str) -> Any:
+        if not 10.0**low <= value <= 10.0:
+            raise BadInput(
+                f"{name} starts from {10.0**low:g} to 10; got {value!r:.60}."
+            )
+        return widgets.FloatLogSlider(
+            value=value,
+            min=low,
+            max=1.0,
+            step=0.01,
+            description=name,
+            continuous_update=False,
+        )
+
+    sliders = {
+        "friction": slider(friction, -1.0, "friction α"),
+        "hessian_damping": slider(hessian_damping, -2.0, "damping β"),
+        "step": slider(step, -3.0, "step γ"),
+    }
+    return widgets.interactive(_draw, **sliders)
+
+
+def _widgets() -> Any:
+    try:
+        import ipywidgets
+    except ImportError:
+        raise BadInput(
+            "the explorer needs ipywidgets: pip install 'flowtheory[notebook]'; "
+            "figures.regime_map draws the same without sliders."
+        ) from None
+    return ipywidgets
+
+
+def _draw(friction: float, hessian_damping: float, step: float) -> Any:
+    """One map, shown; its numbers are the widget's result."""
+    import matplotlib.pyplot as plt
+
+    from discretize.figures.inertial_regimes import regime_map
+
+    fig, numbers = regime_map(
+        friction=friction, hessian_damping=hessian_damping, step=step
+    )
+    plt.show()
+    plt.close(fig)
+    return numbers
