@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -225,4 +225,7 @@ def require_block(block: Any) -> None:
     Raises:
         BadInput: with what came instead.
     """
-    require_instance(block, Callable, "block is a function (parameters, x) -> f(x)")
+    if not callable(block):
+        raise BadInput(
+            f"block is a function (parameters, x) -> f(x); got {block!r:.60}."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cmath
-from math import factorial
+import math
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,8 @@ def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarr
     wanted = as_floats("matrix", matrix)
     if wanted.ndim != 2 or wanted.shape[0] != wanted.shape[1] or not wanted.size:
         raise BadInput(f"matrix has shape [n, n]; got {wanted.shape}.")
-    values, vectors = (np.asarray(a, complex) for a in np.linalg.eig(wanted))
+    found: Any = np.linalg.eig(wanted)
+    values, vectors = (np.asarray(a, complex) for a in found)
     if not np.linalg.cond(vectors) < 1e8:
         raise BadInput("matrix is diagonalisable; the one given is not, to rounding.")
     bound = least_multiplier(mass, time)
@@ -136,7 +137,7 @@ def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarr
     for j, k in _pairs(values, below, bound):
         theta = complex(representing_rate(float(values[j].real), mass, time))
         rates[j], rates[k] = theta, theta.conjugate()
-        u, v = vectors[:, j].real, vectors[:, k].real
+        u, v = np.real(vectors[:, j]), np.real(vectors[:, k])
         vectors[:, j], vectors[:, k] = u + 1j * v, u - 1j * v
     return np.real(np.linalg.solve(vectors.T, (vectors * rates).T).T)
 
@@ -166,19 +167,16 @@ def _half_rate(mass: Any, time: Any) -> float:
 
 def _turn(a: float) -> float:
     """The ω in (π, 3π/2) at which cos ω + a sin(ω)/ω is least."""
-    from scipy.optimize import brentq
 
     def slope(omega):
         # divided by 1 + a, so that neither a -> 0 nor a -> ∞ spoils the scale
         bend = omega * np.cos(omega) - np.sin(omega)
         return (omega**2 * np.sin(omega) - a * bend) / (1 + a)
 
-    return float(brentq(slope, np.pi, 1.5 * np.pi, xtol=1e-15, rtol=1e-15))
+    return _root(slope, np.pi, 1.5 * np.pi)
 
 
 def _real_rate(mu: float, mass: float, time: float) -> float:
-    from scipy.optimize import brentq
-
     a = time / (2 * mass)
 
     def gap(theta):  # `linear_momentum_map` in plain Python: many calls, one number
@@ -190,7 +188,15 @@ def _real_rate(mu: float, mass: float, time: float) -> float:
     high = 1 / time
     while gap(high) < 0:
         high *= 2
-    return float(brentq(gap, low, high, xtol=1e-15 * abs(low), rtol=1e-15))
+    return _root(gap, low, high)
+
+
+def _root(f: Any, low: float, high: float) -> float:
+    """A zero of f between ends of different sign, to rounding."""
+    from scipy.optimize import brentq
+
+    found: Any = brentq(f, low, high, xtol=1e-15 * max(abs(low), abs(high)))
+    return float(found)
 
 
 def _starts(mu: complex, a: float) -> list[complex]:
@@ -211,12 +217,13 @@ def _value(w: complex, a: float) -> tuple[complex, complex]:
     z, scale = w * w, a * cmath.exp(-a)
     sinc = slope = 0j
     for k in range(9, -1, -1):  # Σ zᵏ/(2k + 1)! and its derivative in z
-        sinc, slope = sinc * z + 1 / factorial(2 * k + 1), slope * z + sinc
+        sinc, slope = sinc * z + 1 / math.factorial(2 * k + 1), slope * z + sinc
     return cosh + scale * sinc, sinh + scale * 2 * w * slope
 
 
 def _newton(mu: complex, a: float, w: complex) -> complex | None:
     """A zero of e^{-a}[cosh w + a sinh(w)/w] - μ near w, where Newton finds one."""
+    gap = complex(math.inf)
     for _ in range(60):
         if not cmath.isfinite(w) or abs(w.real) - a > 600 or w == 0:
             return None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from flows.door import require_instance, require_number
+from flows.door import require_number
 from flows.dynamics import Flow, parameter
+from flows.errors import BadInput
 from flows.phase import PhaseState
 
-_FIELD = "field is a function (t, x) -> F(t, x) with values of the shape of x"
+
+def _require_field(field: Any) -> None:
+    if not callable(field):
+        raise BadInput(
+            "field is a function (t, x) -> F(t, x) with values of the shape of x; got "
+            f"{field!r:.60}."
+        )
 
 
 class ResidualFlow(Flow):
@@ -34,7 +40,7 @@ class ResidualFlow(Flow):
     field: Any
 
     def __check_init__(self):
-        require_instance(self.field, Callable, _FIELD)
+        _require_field(self.field)
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """F(t, x)."""
@@ -70,7 +76,7 @@ class MomentumResidualFlow(Flow):
     )
 
     def __check_init__(self):
-        require_instance(self.field, Callable, _FIELD)
+        _require_field(self.field)
         require_number("mass", self.mass, positive=True)
 
     def vector_field(self, t, y: PhaseState) -> PhaseState:

@@ -111,7 +111,7 @@ def nested_rings(
     circle = 1.05 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     threads = jnp.asarray(np.concatenate([circle, np.zeros((1, 2))]))
     _rings(panels[0], np.asarray(x), np.asarray(threads), "the input")
-    windings, accuracies, arrays = [], [], {"input": x}
+    windings, accuracies, arrays = [], [], {"input": np.asarray(x)}
     for ax, gamma in zip(panels[1:], (0.0, 0.9), strict=True):
         net = MomentumResNet(_capped, layers, gamma)
         head = jnp.array([1.0, 0.0]), jnp.asarray(0.0)

@@ -133,7 +133,8 @@ def _temporary_bytes(net: Any, x: Any) -> int:
         return jnp.sum(made(x).position ** 2)
 
     compiled = jax.jit(jax.grad(loss)).lower(net.layers, x).compile()
-    return int(compiled.memory_analysis().temp_size_in_bytes)
+    analysis: Any = compiled.memory_analysis()
+    return int(analysis.temp_size_in_bytes)
 
 
 @figure

@@ -279,11 +279,10 @@ def bits_stored(ctx: Context) -> Iterator[Evidence]:
     "remainders laid side by side: log₂ d bits a layer", expected=float(np.log2(10))
 )
 def _(ctx: Context) -> Evidence:
-    rng, depth, store = ctx.rng("kicks"), 200, 0
-    for n in range(depth):
-        # the leading digit stands for a store already full of digits
-        store = store * RATIO.denominator + int(rng.integers(1, RATIO.denominator))
-        if n == depth // 2 - 1:
-            half = np.log2(float(store))
-    found = Measurement(float(2 * (np.log2(float(store)) - half) / depth), bias=1e-12)
+    rng, depth, store, bits = ctx.rng("kicks"), 200, 0, []
+    for digit in rng.integers(1, RATIO.denominator, depth):
+        store = store * RATIO.denominator + int(digit)
+        bits.append(math.log2(store))
+    later = (bits[-1] - bits[depth // 2 - 1]) / (depth // 2)
+    found = Measurement(later, bias=1e-12)
     return decide.equal(float(-np.log2(0.9)), found, delta=ctx.delta)

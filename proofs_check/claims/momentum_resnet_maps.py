@@ -135,7 +135,7 @@ def _least(ctx: Context, claimed: float) -> Evidence:
     thetas = np.linspace(-40.0, 0.0, 401)
     psi = jax.jit(linear_momentum_map)
     lowest = float(thetas[np.argmin(psi(thetas, 1.0))])
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda theta: float(psi(np.full(401, theta), 1.0)[0]),
         bounds=(lowest - 0.1, lowest + 0.1),
         method="bounded",
@@ -284,7 +284,7 @@ def reversal(ctx: Context) -> Iterator[Evidence]:
 
 
 def _path(mass: Any) -> Evidence:
-    c = sum(coefficient * T**k for k, coefficient in enumerate(PATH))
+    c: Any = sum(coefficient * T**k for k, coefficient in enumerate(PATH))
     v = sympy.diff(c, T)
 
     def force(t, x):
