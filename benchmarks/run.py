@@ -9,6 +9,7 @@ from benchmarks import machine
 CASES = (
     "solve",
     "gradient_flow",
+    "inertial",
     "optimisers",
     "loops",
     "imports",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from flows import GradientFlow, solve
+from flows import Flow, GradientFlow, solve
 from flows.problems import digits_mlp, quadratic
 
 OURS = "flows.ROCK4"
@@ -24,7 +24,7 @@ class Problem:
 
     Attributes:
         name: for the page.
-        flow: the gradient flow.
+        flow: the model.
         field: the same field on numpy arrays, for scipy.
         jacobian: its Jacobian, or None.
         start: shape [n].
@@ -35,7 +35,7 @@ class Problem:
     """
 
     name: str
-    flow: GradientFlow
+    flow: Flow
     field: Callable[..., Any]
     jacobian: Callable[..., Any] | None
     start: np.ndarray

@@ -222,7 +222,7 @@ class ImplicitHessianFlow(Flow):
 
     def stiff(self, t0: Any, t1: Any) -> bool:
         """As the explicit flow of the same friction and of Hessian damping bβ."""
-        return often_relaxed(self.coefficients, self.objective, t0, t1)
+        return often_relaxed(self, t0, t1)
 
     def coefficients(self, t: Any) -> Coefficients:
         """Those of the flow with explicit damping, m, α, bβ and b at time t."""

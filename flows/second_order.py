@@ -7,7 +7,6 @@ choice of the four functions of time.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -70,12 +69,10 @@ class SecondOrderFlow(Flow):
 
         See `often_relaxed`.
         """
-        return often_relaxed(self.coefficients, self.objective, t0, t1)
+        return often_relaxed(self, t0, t1)
 
 
-def often_relaxed(
-    coefficients: Callable[[Any], Coefficients], objective: Objective, t0: Any, t1: Any
-) -> bool:
+def often_relaxed(flow: Any, t0: Any, t1: Any) -> bool:
     """Whether ∫ (a + β L)/m dt from t0 to t1 is above `MANY_RELAXATIONS`.
 
     The integrand is the rate at which friction stops a velocity in the steepest
@@ -84,25 +81,31 @@ def often_relaxed(
     alone makes no flow stiff). Four midpoints do for the order of magnitude.
 
     Args:
-        coefficients: of the flow, functions of time.
-        objective: f.
+        flow: with `coefficients` and an `objective`.
         t0: start time.
         t1: end time.
 
     Returns:
-        The answer; False where a coefficient or a time is traced.
+        The answer; False where a time or anything in the flow is traced.
     """
-    known = objective.facts.smoothness
+    if is_traced((flow, t0, t1)):
+        return False
+    known = flow.objective.facts.smoothness
     steepest = known.value if known is not None and np.isreal(known.value) else 0.0
-    total, span = 0.0, t1 - t0
-    for part in (0.125, 0.375, 0.625, 0.875):
-        m, friction, beta, _ = coefficients(t0 + part * span)
-        values = m, friction, 0.0 if beta is None else beta, steepest, span
-        if is_traced(values):
-            return False
-        m, friction, beta, steep, whole = (np.asarray(v, float) for v in values)
-        total += float(np.max((friction + beta * steep) / m)) * float(whole) / 4
+    start, step, total = np.asarray(t0), (np.asarray(t1) - np.asarray(t0)) / 4, 0.0
+    flow = jax.tree.map(_as_numpy, flow)
+    for k in range(4):
+        m, a, beta, _ = flow.coefficients((start + (k + 0.5) * step)[()])
+        hold = float(a) if beta is None else float(a) + float(beta) * float(steepest)
+        total += hold / float(m) * float(step)
     return total > MANY_RELAXATIONS
+
+
+def _as_numpy(leaf: Any) -> Any:
+    """A jax number as NumPy's, on which arithmetic costs a hundredth."""
+    return (
+        np.asarray(leaf)[()] if isinstance(leaf, jax.Array) and not leaf.ndim else leaf
+    )
 
 
 def coefficient(value: Any) -> Any:
