@@ -63,6 +63,7 @@ from discretize.heavy_ball import matching_index as matching_index
 from discretize.heavy_ball import momentum_schedules as momentum_schedules
 from discretize.heavy_ball import to_heavy_ball as to_heavy_ball
 from discretize.inertial_newton import InertialNewtonStep as InertialNewtonStep
+from discretize.inertial_newton import QuasiHyperbolic as QuasiHyperbolic
 from discretize.inertial_newton import SgdSettings as SgdSettings
 from discretize.inertial_newton import from_inertial_newton as from_inertial_newton
 from discretize.inertial_newton import (
@@ -70,6 +71,7 @@ from discretize.inertial_newton import (
 )
 from discretize.inertial_newton import modified_start as modified_start
 from discretize.inertial_newton import to_inertial_newton as to_inertial_newton
+from discretize.inertial_newton import to_quasi_hyperbolic as to_quasi_hyperbolic
 from discretize.local_order import local_defect as local_defect
 from discretize.local_order import local_order as local_order
 from discretize.local_order import splitting_defect as splitting_defect

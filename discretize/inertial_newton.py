@@ -121,7 +121,8 @@ def from_inertial_newton(
         raise BadInput(
             f"INNA at γ = {float(gamma):g}, α = {float(alpha):g}, β = {float(beta):g} "
             f"is not {wanted}: heavy ball is β = γ, Nesterov's momentum "
-            f"β = (2-αγ)γ = {float((1 + kept) * gamma):g}, gradient descent αβ = 1."
+            f"β = (2-αγ)γ = {float((1 + kept) * gamma):g}, gradient descent αβ = 1; "
+            "to_quasi_hyperbolic takes any point."
         )
     if kept < -ROUNDING:
         raise BadInput(
@@ -129,6 +130,53 @@ def from_inertial_newton(
         )
     found = not fits[0] if nesterov is None else nesterov
     return SgdSettings(eta, jnp.maximum(kept, 0.0), found)
+
+
+class QuasiHyperbolic(NamedTuple):
+    """Quasi-hyperbolic momentum, d ← m d + (1-m) g, x ← x - η ((1-ν) g + ν d).
+
+    Attributes:
+        learning_rate: η.
+        momentum: m.
+        mixture: ν, the weight of the momentum: 1 for heavy ball, m for Nesterov's
+            momentum, 0 for gradient descent.
+    """
+
+    learning_rate: Any
+    momentum: Any
+    mixture: Any
+
+
+def to_quasi_hyperbolic(
+    step: Any, friction: Any, hessian_damping: Any
+) -> QuasiHyperbolic:
+    r"""The quasi-hyperbolic momentum that INNA is at (γ, α, β): any point, exactly.
+
+        η = γ/α,   m = 1 - αγ,   ν = (1-αβ)/(1-αγ),
+
+    from d = 0 and ψ = (1-αβ) x on. Where `from_inertial_newton` has no answer this is
+    the two-buffer method that frameworks know.
+
+    Reference: Ma and Yarats, "Quasi-hyperbolic momentum and Adam for deep learning",
+    ICLR 2019, arXiv 1810.06801 (the method); that INNA is it is derived here.
+
+    Args:
+        step: γ > 0.
+        friction: α > 0.
+        hessian_damping: β > 0.
+
+    Raises:
+        BadInput: a number out of its range; αγ = 1, where INNA is no such method but
+            for αβ = 1.
+    """
+    point = (step, friction, hessian_damping)
+    _require_point(*point)
+    require_number("friction", friction, positive=True)
+    gamma, alpha, beta = (parameter(a) for a in point)
+    kept = 1 - alpha * gamma
+    if not is_traced(kept) and float(kept) == 0:
+        raise BadInput(f"αγ = 1 leaves no momentum to mix; got γ = {step}.")
+    return QuasiHyperbolic(gamma / alpha, kept, (1 - alpha * beta) / kept)
 
 
 def modified_inertial_newton(

@@ -19,6 +19,7 @@ from discretize import (
     modified_inertial_newton,
     modified_start,
     to_inertial_newton,
+    to_quasi_hyperbolic,
 )
 from flows import BadInput
 from flows.problems import quadratic, wavy
@@ -111,6 +112,27 @@ def test_the_row_is_exact_on_a_quadratic():
     np.testing.assert_allclose(run.positions[1:], hand, rtol=0, atol=1e-14)
     assert np.max(run.exact_gap) < 1e-13
     assert run.times[-1] == pytest.approx(80 * np.sqrt(0.1))
+
+
+def test_every_point_of_inna_is_quasi_hyperbolic_momentum():
+    """Two recursions in NumPy, on a gradient that is not linear."""
+    gamma, alpha, beta = 0.1, 0.7, 0.4
+    eta, m, nu = map(float, to_quasi_hyperbolic(gamma, alpha, beta))
+    assert nu == pytest.approx((1 - 0.28) / 0.93)
+    x = y = np.array([1.1, -0.7])
+    psi, d = (1 - alpha * beta) * x, 0.0
+    for _ in range(60):
+        slow = (alpha - 1 / beta) * x + psi / beta
+        x, psi = x - gamma * (slow + beta * np.sinh(x)), psi - gamma * slow
+        g = np.sinh(y)
+        d = m * d + (1 - m) * g
+        y = y - eta * ((1 - nu) * g + nu * d)
+        np.testing.assert_allclose(x, y, rtol=0, atol=1e-13)
+    assert np.max(np.abs(x)) < 0.9
+    with pytest.raises(BadInput, match="αγ = 1"):
+        to_quasi_hyperbolic(0.5, 2.0, 0.4)
+    with pytest.raises(BadInput, match="friction"):
+        to_quasi_hyperbolic(0.5, 0.0, 0.4)
 
 
 def test_the_modified_start_matches_the_first_step():
