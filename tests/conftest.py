@@ -13,6 +13,9 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import strict  # noqa: E402
+
+strict.spare_what_is_unannotated()
 for package in ("flows", "sde", "discretize", "proofs_check"):
     install_import_hook(package, "strict.checked")
 
