@@ -11,6 +11,7 @@ import numpy as np
 from flows.door import as_floats, require_number
 from flows.errors import BadInput
 from flows.oscillator import damped_oscillator
+from flows.ravel import require_finite
 
 _SAME = 1e-8
 """Relative distance at which eigenvalues count as equal: they move by √eps."""
@@ -122,6 +123,7 @@ def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarr
     wanted = as_floats("matrix", matrix)
     if wanted.ndim != 2 or wanted.shape[0] != wanted.shape[1] or not wanted.size:
         raise BadInput(f"matrix has shape [n, n]; got {wanted.shape}.")
+    require_finite(wanted, "matrix")
     found: Any = np.linalg.eig(wanted)
     values, vectors = (np.asarray(a, complex) for a in found)
     if not np.linalg.cond(vectors) < 1e8:

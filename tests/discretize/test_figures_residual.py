@@ -38,6 +38,7 @@ def test_the_ring_stays_round_the_disc_without_momentum():
     assert np.all(found["accuracies"] > 0.95)
 
 
+@pytest.mark.slow
 def test_the_map_dips_to_the_least_multiplier():
     found = draw("least_multiplier_by_mass", points=20)
     assert np.all(np.diff(found["least"]) < 0)

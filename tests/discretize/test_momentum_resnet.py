@@ -22,7 +22,6 @@ from discretize import (
 )
 from discretize.bit_store import Kept, as_ratio, divide, multiply, words_for
 from flows import BadInput, MomentumResidualFlow, PhaseState, iterate
-from flows.problems import wavy
 
 DEPTH, SIZE, PUSHES = 40, 3, 40
 
@@ -64,36 +63,34 @@ def test_the_network_is_the_two_step_recursion(layers, gamma):
     np.testing.assert_allclose(states.position[-1], found.position, atol=1e-10)
 
 
-def test_the_plain_inverse_undoes_few_layers_and_not_many(layers):
-    def error(momentum, count):
-        few = jax.tree.map(lambda a: a[:count], layers)
-        net = MomentumResNet(block, few, momentum)
-        return float(np.max(np.abs(net.inverse(net(X)).position - X)))
+def test_the_plain_inverse_undoes_layers_of_much_momentum_alone(layers):
+    @eqx.filter_jit
+    def error(net):
+        return jnp.max(jnp.abs(net.inverse(net(X)).position - X))
 
-    assert error(0.9, 10) < 1e-12
+    assert error(MomentumResNet(block, layers, 0.99)) < 1e-9
     # a velocity of rounding size, divided by γ in each layer: 2^40 · 1e-16 at least
-    assert error(0.5, 40) > 1e-6
+    assert error(MomentumResNet(block, layers, 0.5)) > 1e-6
 
 
 def test_a_gradient_field_is_heavy_ball_of_optax():
-    f, gamma, steps = wavy(), 0.8, 20
-    x = jnp.array([1.2, 0.8])
+    gamma, steps, x = 0.8, 20, jnp.array([1.2, 0.8])
 
-    def slope(params, x):
-        del params
-        return -f.gradient(x)
+    def gradient(x):
+        return x + jnp.sin(2 * x)
 
-    found = MomentumResNet(slope, jnp.zeros(steps), gamma)(x)
+    found = MomentumResNet(lambda p, x: -gradient(x), jnp.zeros(steps), gamma)(x)
     with jax.numpy_dtype_promotion("standard"):
         optimizer = optax.sgd(1 - gamma, momentum=gamma)
         state = optimizer.init(x)
         y: Any = x
         for _ in range(steps):
-            moves, state = optimizer.update(f.gradient(y), state)
-            y = optax.apply_updates(y, moves)
+            moves, state = optimizer.update(gradient(y), state)
+            y = y + moves
     np.testing.assert_allclose(found.position, y, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_discretised_flow_is_semi_implicit_euler():
     def field(t, x):
         return jnp.stack([jnp.sin(x[1]) - x[0], jnp.cos(t) * x[0]])
@@ -108,8 +105,11 @@ def test_a_discretised_flow_is_semi_implicit_euler():
     np.testing.assert_allclose(found.position, run.positions[-1], rtol=1e-13)
     np.testing.assert_allclose(found.velocity / h, run.states.velocity[-1], rtol=1e-13)
     assert float(net.mass) == pytest.approx(0.3 / h)
+
+
+def test_a_discretised_flow_has_layers_shorter_than_its_mass():
     with pytest.raises(BadInput, match="more layers"):
-        as_momentum_resnet(flow, 5, 2.0)
+        as_momentum_resnet(MomentumResidualFlow(lambda t, x: x, 0.3), 5, 2.0)
 
 
 def maclaurin(value, store, taken, given):
@@ -131,9 +131,9 @@ def there_and_back(value, ratio):
 @settings(max_examples=20, deadline=None)
 @given(
     values=st.lists(st.integers(-(2**40), 2**40), min_size=4, max_size=4),
-    ratio=st.sampled_from([Fraction(1, 2), Fraction(997, 1000)]),
 )
-def test_the_store_is_that_of_whole_numbers(values, ratio):
+def test_the_store_is_that_of_whole_numbers(values):
+    ratio = Fraction(29, 37)
     n, d = ratio.numerator, ratio.denominator
     after, before = there_and_back(jnp.array(values), ratio)
     for k, value in enumerate(values):
@@ -169,15 +169,25 @@ def reversible(layers):
     return ReversibleMomentumResNet(block, layers, 0.9)
 
 
+@eqx.filter_jit
+def forward(net, x):
+    return net.forward(x)
+
+
+@eqx.filter_jit
+def inverse(net, y):
+    return net.inverse(y)
+
+
 def test_the_way_back_is_exact_bit_for_bit(reversible, layers):
-    end = eqx.filter_jit(reversible.forward)(X)
-    start = eqx.filter_jit(reversible.inverse)(end)
+    end = forward(reversible, X)
+    start = inverse(reversible, end)
     assert not np.any(start.velocity.store)
     assert not np.any(start.velocity.value)
     np.testing.assert_array_equal(start.position, np.round(np.asarray(X) * 2.0**48))
     # forgetting what the store holds loses the input
     empty = end._replace(velocity=end.velocity._replace(store=0 * end.velocity.store))
-    lost = eqx.filter_jit(reversible.inverse)(empty)
+    lost = inverse(reversible, empty)
     assert np.max(np.abs(np.asarray(lost.position) / 2.0**48 - X)) > 1e-12
     # 10 units of 2^-48 a layer, amplified by chaotic layers
     wanted = by_numpy(layers, 0.9, X)
@@ -202,7 +212,7 @@ def test_gradients_are_those_of_reverse_mode(reversible, layers):
 
 
 def test_numbers_beyond_the_fixed_point_become_nan(reversible):
-    end = reversible.state(reversible.forward(jnp.array([1e5, 0.0, 0.0])))
+    end = reversible.state(forward(reversible, jnp.array([1e5, 0.0, 0.0])))
     assert np.all(np.isnan(end.position))
 
 

@@ -154,6 +154,7 @@ def test_two_equal_eigenvalues_below_the_bound_share_a_plane():
         ([[1.0, 1.0], [0.0, 1.0]], "diagonalisable"),
         ([[1.0, 2.0]], r"\[n, n\]"),
         ([["a"]], "matrix"),
+        ([[np.nan]], "non-finite"),
     ],
 )
 def test_what_no_constant_matrix_represents(matrix, message):
