@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import sympy
@@ -17,8 +17,9 @@ from flows import (
     InertialNewtonState,
     PhaseState,
 )
-from flows.symbolic import IdentityResult, equal_symbolically, exactly
+from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
+from proofs_check.certified_maps import Region, agreement, area_of, coded, middles
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
@@ -29,8 +30,7 @@ from proofs_check.regime_balls import (
     signs_of_step,
     window_of_flow,
 )
-from proofs_check.relations import Grade
-from proofs_check.subdivision import Rule, Subdivision, subdivide
+from proofs_check.subdivision import subdivide
 
 LINEARISED = saddle_avoidance(
     "the linearised system and its window of curvatures; mass and steps derived here"
@@ -181,67 +181,6 @@ def _(ctx: Context) -> Evidence:
     return _same(step, wrong, "step's discriminant")
 
 
-class Region(NamedTuple):
-    """A regime, the corners of a rectangle around it, and its area there."""
-
-    regime: str
-    low: tuple[float, float]
-    high: tuple[float, float]
-    area: float
-
-
-def _agreement(found: Subdivision, name: str) -> Evidence:
-    """That no cell refutes the equality of two rules; undecided cells are counted.
-
-    Cells that stay undecided lie along curves: their area halves at each level.
-    """
-    if found.conflict is not None:
-        x, y, dx, dy = found.conflict
-        witness = {"cell": f"({x} ± {dx}, {y} ± {dy})"}
-        return decide.identity(IdentityResult("refuted", witness), name=name)
-    tail = np.array(found.by_level[-4:])
-    curves = bool(np.all(tail[1:] < 0.56 * tail[:-1]))
-    data = {
-        "settled cells": len(found.settled),
-        "undecided cells": found.left,
-        "undecided area": found.undecided,
-    }
-    note = f"{len(found.settled):,} cells settled; {found.left:,} along boundaries"
-    status = IdentityResult("proved" if curves else "undecided", remainder=note)
-    grade = Grade.CERTIFIED
-    return decide.identity(status, name=name, grade=grade, note=note, data=data)
-
-
-def _coded(found: Subdivision, codes: Any, name: str) -> Evidence:
-    """That `regimes` gives the certified regime at the middle of every settled cell."""
-    expected = np.array([Regime[label] for _, _, label in found.settled])
-    bad = np.flatnonzero(np.asarray(codes) != expected)
-    witness = {"cell": found.settled[bad[0]]} if bad.size else None
-    status = "refuted" if bad.size else "proved"
-    note = f"{expected.size:,} midpoints of settled cells"
-    return decide.identity(
-        IdentityResult(status, witness), name=name, grade=Grade.CERTIFIED, note=note
-    )
-
-
-def _middles(found: Subdivision) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.array([(x, y) for x, y, _ in found.settled]).T
-    return x, y
-
-
-def _area(
-    ctx: Context, rules: Sequence[Rule], region: Region, levels: int, wrong: float = 1
-) -> Evidence:
-    """The area of a regime between certain cells and those not certainly outside."""
-    found = subdivide(rules, region.low, region.high, levels=levels)
-    low = found.areas[region.regime]
-    enclosed = decide.enclosure(low, low + found.undecided)
-    note = f"{region.regime}: {len(found.settled):,} cells settled, {found.left:,} not"
-    return decide.equal(
-        wrong * region.area, enclosed, delta=ctx.delta, unit="area", note=note
-    )
-
-
 WINDOW_AREA = Region("SPIRAL", (0.0, 0.0), (2.0, 4.0), 8 / 3)
 FLOW_RULES = discriminant_of_flow, window_of_flow
 
@@ -253,17 +192,65 @@ def _(ctx: Context) -> Iterator[Evidence]:
     The window ((1-√(1-a))², (1+√(1-a))²) has the length 4√(1-a): the area is 8/3.
     """
     found = subdivide(FLOW_RULES, (0.0, 0.0), (2.0, 4.0), levels=8)
-    yield _agreement(found, "discriminant = window, cell by cell")
-    a, u = _middles(found)
-    yield _coded(found, regimes(u, a, 1.0).regime, "regimes(u, a, 1)")
-    yield _area(ctx, FLOW_RULES, WINDOW_AREA, ctx.choose(9, 12))
+    yield agreement(found, "discriminant = window, cell by cell")
+    a, u = middles(found)
+    yield coded(found, regimes(u, a, 1.0).regime, "regimes(u, a, 1)")
+    yield area_of(ctx, FLOW_RULES, WINDOW_AREA, ctx.choose(9, 12))
+
+
+@spiral_window.route("turns of solutions", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """x(t) by scipy's matrix exponential changes sign twice or more: a spiral.
+
+    Both edges are approached to 2e-3 of λ, from both sides; a sum of two real
+    exponentials vanishes once at most. λ moved by 2 delta must be seen.
+    """
+    right, turns = _turning_modes(ctx.choose(500, 2_000), 0.0)
+    moved, _ = _turning_modes(ctx.choose(500, 2_000), 2 * ctx.delta)
+    return decide.exact(
+        (right != turns).astype(float),
+        rounding=0.0,
+        moved=float(np.mean(moved != turns)),
+        delta=2 * ctx.delta,
+    )
+
+
+def _turning_modes(count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Whether modes spiral by `regimes` (at λ moved), and whether solutions turn."""
+    from scipy.linalg import expm
+
+    r = np.random.default_rng(17)
+    beta, m = 10 ** r.uniform(-1, 1, (2, count))
+    alpha = m * r.uniform(0.05, 0.8, count) / beta
+    share = np.sqrt(1 - alpha * beta / m)
+    upper, outer = r.random((2, count)) < 0.5
+    edge = m * ((1 + np.where(upper, share, -share)) / beta) ** 2
+    near = 10 ** r.uniform(np.log10(2e-3), -1, count)
+    stiffness = edge * (1 + np.where(outer, near, -near))
+    codes = np.asarray(regimes(stiffness * (1 + shift), alpha, beta, mass=m).regime)
+    friction = alpha + beta * stiffness
+    gap = np.sqrt(np.abs(friction**2 - 4 * m * stiffness)) / (2 * m)
+    one, zero = np.ones(count), np.zeros(count)
+    a = np.moveaxis(np.array([[zero, one], [-stiffness / m, -friction / m]]), -1, 0)
+    # forty steps in each half turn of a spiral, for three half turns; the common decay
+    # is taken out, which moves no zero
+    dt = np.pi / gap / 40
+    a = a + np.eye(2) * (friction / (2 * m))[:, None, None]
+    step, y = expm(a * dt[:, None, None]), r.normal(size=(count, 2, 1))
+    signs = []
+    for _ in range(121):
+        signs.append(np.sign(y[:, 0, 0]))
+        y = step @ y
+        y = y / np.linalg.norm(y, axis=1, keepdims=True)
+    changes = np.sum(np.diff(np.array(signs), axis=0) != 0, axis=0)
+    return codes == Regime.SPIRAL, changes >= 2
 
 
 @spiral_window.control("balls: the window without the condition αβ < m")
 def _(ctx: Context) -> Evidence:
     rules = (discriminant_of_flow, lambda a, u: window_of_flow(a, u, always=True))
     found = subdivide(rules, (0.0, 0.0), (2.0, 4.0), levels=4)
-    return _agreement(found, "discriminant = window, cell by cell")
+    return agreement(found, "discriminant = window, cell by cell")
 
 
 # The map of a step.
@@ -300,11 +287,11 @@ def step_regimes(ctx: Context) -> Iterator[Evidence]:
     cell, with λ = G, α = S, β = 0, γ = m = 1.
     """
     found = subdivide(STEP_RULES, *PLANE, levels=ctx.choose(7, 10))
-    yield _agreement(found, "roots = signs, cell by cell")
-    s, g = _middles(found)
-    yield _coded(found, regimes(g, s, 0.0, step=1.0).regime, "regimes(G, S, 0, step=1)")
+    yield agreement(found, "roots = signs, cell by cell")
+    s, g = middles(found)
+    yield coded(found, regimes(g, s, 0.0, step=1.0).regime, "regimes(G, S, 0, step=1)")
     for region in REGIONS:
-        yield _area(ctx, STEP_RULES, region, ctx.choose(8, 11))
+        yield area_of(ctx, STEP_RULES, region, ctx.choose(8, 11))
 
 
 @step_regimes.control("spirals by S² < 5G")
@@ -314,21 +301,21 @@ def _(ctx: Context) -> Evidence:
         return "SPIRAL" if sure else signs_of_step(s, g)
 
     found = subdivide((roots_of_step, wrong), *PLANE, levels=5)
-    return _agreement(found, "roots = signs, cell by cell")
+    return agreement(found, "roots = signs, cell by cell")
 
 
 @step_regimes.control("the code with γ shifted into β")
 def _(ctx: Context) -> Evidence:
     """β = 1/10 in place of 0, at the same middles."""
     found = subdivide(STEP_RULES, *PLANE, levels=5)
-    s, g = _middles(found)
+    s, g = middles(found)
     codes = regimes(g, s, 0.1, step=1.0).regime
-    return _coded(found, codes, "regimes(G, S, 1/10, step=1)")
+    return coded(found, codes, "regimes(G, S, 1/10, step=1)")
 
 
 @step_regimes.control("an area larger by a fifth")
 def _(ctx: Context) -> Evidence:
-    return _area(ctx, STEP_RULES, REGIONS[2], ctx.choose(8, 11), 1.2)
+    return area_of(ctx, STEP_RULES, REGIONS[2], ctx.choose(8, 11), 1.2)
 
 
 @step_regimes.route("eigenvalues of NumPy", grade="measured")
