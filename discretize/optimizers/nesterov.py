@@ -18,11 +18,11 @@ class NesterovState(NamedTuple):
     """Where the parameters, the look-ahead y_k, stand beside the descent point x_k.
 
     Attributes:
-        count: k, steps taken.
+        steps: k, steps taken.
         offset: y_k - x_k, a pytree like the parameters (`descent_point`).
     """
 
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
     offset: Any
 
 
@@ -155,7 +155,7 @@ def _two_sequences(learning_rate: Any, momentum: Callable) -> Any:
 
     def update_fn(updates, state, params=None):
         del params
-        k = state.count
+        k = state.steps
         rate = learning_rate(k) if callable(learning_rate) else learning_rate
 
         def move(g, offset):
@@ -168,7 +168,7 @@ def _two_sequences(learning_rate: Any, momentum: Callable) -> Any:
         offset, update = jax.tree.transpose(
             jax.tree.structure(updates), jax.tree.structure((0, 0)), both
         )
-        return update, NesterovState(optax.safe_increment(k), offset)
+        return update, NesterovState(jnp.asarray(optax.safe_increment(k)), offset)
 
     return optax.GradientTransformation(init_fn, update_fn)
 

@@ -57,7 +57,7 @@ def _step(friction: Any) -> Any:
     """x_{k+1} and y_{k+1} of the traced optimiser from x_k, y_k and a gradient."""
 
     def run(rate, friction, k, x, y, g):
-        state = NesterovState(k, y - x)
+        state: Any = NesterovState(k, y - x)
         update, state = nag_c(rate, friction).update(g, state, y)
         return y + update - state.offset, y + update
 

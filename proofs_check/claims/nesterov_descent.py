@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -158,7 +159,7 @@ def _quadratic_energies(strong: float, lowest: float) -> tuple[np.ndarray, np.nd
 def _logistic_energies() -> tuple[np.ndarray, np.ndarray, float, float]:
     """The same on a logistic loss, with the distance of its start and √(μ/L)."""
     objective = ridged_logistic()
-    facts = objective.facts
+    facts: Any = objective.facts
     smooth, strong = float(facts.smoothness.value), float(objective.ridge)
     scheme = OptaxStep(
         _nag_sc, {"rate": jnp.asarray(0.25 / smooth), "strong": jnp.asarray(strong)}

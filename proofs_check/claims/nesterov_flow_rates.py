@@ -33,7 +33,7 @@ from proofs_check.evidence import Evidence
 from proofs_check.papers import high_resolution, nesterov_flow
 
 MODES = 16
-CONVEXITIES = (0.25, 0.04, 0.0025)
+CONVEXITIES = (0.25, 0.04)
 STRONG = (r"$f$ $\mu$-strongly convex, $\nabla f$ $L$-Lipschitz",)
 Path = tuple[np.ndarray, np.ndarray]
 
@@ -77,7 +77,7 @@ def _rated(
 def _logistic(build: Callable, start: Callable, share: float, t1: float = 40.0) -> Any:
     """F e^{share √μ t} along a solution on a logistic loss, |e_0|², F(0), L and μ."""
     objective = ridged_logistic()
-    facts = objective.facts
+    facts: Any = objective.facts
     smooth, strong = float(facts.smoothness.value), float(objective.ridge)
     flow = build(objective, strong, 1 / smooth)
     x0 = jnp.array([2.0, -1.5, 1.0])

@@ -69,7 +69,7 @@ def _order(claimed: float, build: Callable, flow_end: Callable) -> Evidence:
     return decide.order(claimed, ROOTS, errors, floor=FLOOR, route="quadratic")
 
 
-def _on_logistic(row: Any, claimed: float, **fixed: float) -> Evidence:
+def _on_logistic(row: Any, claimed: float, **fixed: Any) -> Evidence:
     """The row's own order on a logistic loss, at the end time."""
     ladder = convergence(
         row,

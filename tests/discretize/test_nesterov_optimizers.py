@@ -1,5 +1,7 @@
 """Nesterov's optimisers against their papers' sequences in numpy, and against optax."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +83,7 @@ def test_nag_c_is_the_two_sequences_of_su_boyd_and_candes(friction):
     x, y = su(0.02, friction)
     assert_same(params, y)
     assert_same(descent_point(params, state), x)
-    assert int(state.count) == STEPS
+    assert int(state.steps) == STEPS
 
 
 def test_the_other_papers_indices_are_the_same_iteration():
@@ -172,6 +174,7 @@ def test_the_limits_of_the_rows_are_where_the_spectral_radius_is_one():
     pairing = NAG_SC(learning_rate=0.5, strong_convexity=0.2)
     root = np.sqrt(0.1)
     momentum = (1 - root) / (1 + root)
+    assert NAG_SC.limit is not None and NAG_C.limit is not None
     limit = float(NAG_SC.limit(pairing.hyper))
     assert radius(limit * (1 - 1e-6), momentum) < 1 < radius(limit * 1.00001, momentum)
     limit = float(NAG_C.limit({}))
@@ -185,7 +188,7 @@ def test_the_rows_start_where_they_say():
     gaps = []
     for root in (0.02, 0.01):
         pairing = NAG_SC(learning_rate=root**2, strong_convexity=0.2)
-        model = pairing.dynamics(objective)
+        model: Any = pairing.dynamics(objective)
         _, y0 = NAG_SC.start(model, pairing.hyper, x0)
         bend = model.vector_field(0.0, y0).velocity
         after = x0 + root * y0.velocity + root**2 / 2 * bend
