@@ -368,7 +368,7 @@ def nonnegative(expression: Any) -> bool:
         return False
     polynomial = sp.Poly(product, symbol)
     roots = polynomial.count_roots(0, None) - (polynomial.eval(0) == 0)
-    return roots == 0 and polynomial.eval(1) > 0
+    return bool(roots == 0 and polynomial.eval(1) > 0)
 
 
 def _simple(expression: Any) -> Any:

@@ -62,9 +62,9 @@ def inner(first: str, second: str) -> Any:
 
 def _ordered(first: str, second: str) -> tuple[str, str]:
     """The names in alphabetic order of their vectors, a single H on the second."""
-    a, b = sorted((first[-1], second[-1]))
     hessians = (first + second).count("H")
-    if hessians > 2 or len(first + second) != 2 + hessians:
+    a, b = sorted((first[-1:], second[-1:]))
+    if hessians > 2 or len(first + second) != 2 + hessians or "" in (a, b):
         raise BadInput(f"no inner product of {first!r} and {second!r}: as e, v, g, Hv.")
     left, right = "H" if hessians == 2 else "", "H" if hessians else ""
     return left + a, right + b

@@ -16,8 +16,11 @@ from proofs_check.energies import (
     accelerated_energy,
     accelerated_pair,
     at_rest,
+    dissipation_pair,
     gradient_flow_energy,
     gradient_flow_pair,
+    mechanical_energy,
+    mechanical_pair,
     strongly_accelerated_pair,
 )
 from proofs_check.inner_products import (
@@ -170,6 +173,71 @@ def test_the_facts_of_a_loss_are_needed():
         displacement(flow, x)
     known = flows.GradientFlow(quadratic([3.0]))
     assert float(excess(known, x)) == 1.5
+
+
+def test_one_hessian_product_has_one_symbol():
+    assert inner("g", "Hv") == inner("Hv", "g") == inner("v", "Hg")
+    assert inner("v", "Hv").name == "<v,Hv>"
+    assert inner("Hv", "Hg").name == "<Hg,Hv>"
+    assert inner("v", "HHv") == inner("Hv", "Hv")
+    for wrong in (("v", ""), ("HHv", "Hv"), ("v", "gv")):
+        with pytest.raises(BadInput, match="no inner product"):
+            inner(*wrong)
+
+
+def test_inertial_newton_by_hand():
+    """E = c f + |v + βg|²/2: the Hessian of the model cancels that of E."""
+    c = sp.Symbol("c", positive=True)
+    a, b = sp.symbols("friction hessian_damping", nonnegative=True)
+    pair = dissipation_pair(c)
+    wanted = -a * VV - b * GG + (c - 1 - a * b) * inner("g", "v")
+    assert sp.expand(pair.derivative - wanted) == 0
+    assert pair.curved == ()
+    contrast = mechanical_pair()
+    assert sp.expand(contrast.derivative + a * VV + b * inner("v", "Hv")) == 0
+    assert contrast.curved == ("v",)
+
+
+def test_products_with_the_hessian_squared():
+    """Along x' = -(2g + 6h Hg), d/dt |g|²/2 = -2 ⟨g, Hg⟩ - 6h ⟨Hg, Hg⟩."""
+
+    def slopes(flow, t, y):
+        return jnp.sum(flow.objective.gradient(y) ** 2) / 2
+
+    def build(objective):
+        return flows.ModifiedHeavyBallFlow(objective, 0.125, 0.5)
+
+    pair = lyapunov_pair(build, slopes).at(learning_rate="0.125", momentum="0.5")
+    wanted = -2 * inner("g", "Hg") - sp.Rational(3, 4) * inner("Hg", "Hg")
+    assert sp.expand(pair.derivative - wanted) == 0
+    assert pair.curved == ("g",)
+
+
+def test_hessian_products_along_states_are_those_of_the_loss():
+    hessian = np.array([[2.0, 0.5], [0.5, 1.0]])
+    flow = flows.InertialNewtonFlow(quadratic(hessian), 0.7, 0.4)
+    x = jnp.array([[0.3, -0.8], [1.1, 0.4]])
+    states = flows.PhaseState(x, x[::-1])
+    value, found = along(flow, jnp.zeros(2), states, mechanical_energy, ("v",))
+    wanted = found["v"] @ hessian
+    np.testing.assert_allclose(found["Hv"], wanted, rtol=1e-14)
+    pair = mechanical_pair().at(friction=0.7, hessian_damping=0.4)
+    again, slope = pair.on(found.pop("gap"), found, dot)
+    np.testing.assert_allclose(again, value, rtol=1e-14)
+    lost = 0.7 * dot(found["v"], found["v"]) + 0.4 * dot(found["v"], wanted)
+    np.testing.assert_allclose(slope, -lost, rtol=1e-14)
+
+
+def test_a_jet_has_a_hessian_and_no_third_derivative():
+    curvature = jnp.array([[2.0, 0.5], [0.5, -1.0]])
+    slope = jnp.array([1.0, -2.0])
+    point = dataclasses.replace(jet(2), slope=slope, curvature=curvature)
+    x, v = jnp.array([0.3, 0.4]), jnp.array([1.0, 3.0])
+    np.testing.assert_array_equal(point.hvp(x, v), curvature @ v)
+    reverse = jax.vjp(point.gradient, x)[1](v)[0]
+    np.testing.assert_array_equal(reverse, curvature @ v)
+    with pytest.raises(BadInput, match="differentiate"):
+        point.third(x, v, v)
 
 
 def test_a_jet_has_its_value_and_its_slope():

@@ -13,6 +13,7 @@ from proofs_check.energies import (
     at_rest,
     excess_pair,
     gradient_flow_pair,
+    mechanical_pair,
 )
 from proofs_check.inner_products import lyapunov_pair
 from proofs_check.pep import (
@@ -20,6 +21,8 @@ from proofs_check.pep import (
     flow_worst_case,
     function_class,
     gradient_descent_worst_case,
+    heavy_ball_worst_case,
+    nesterov_worst_case,
     worst_case,
 )
 
@@ -61,6 +64,33 @@ def test_the_strongly_convex_flow_against_pepits_own_example():
     )
     ours = flow_worst_case(excess_pair(), "strongly_convex", normalisation="==", mu=0.7)
     assert ours[0].dual == pytest.approx(theirs, rel=1e-6)
+
+
+def test_momentum_methods_against_pepits_own_examples():
+    from PEPit.examples.unconstrained_convex_minimization import (
+        wc_accelerated_gradient_convex_simplified,
+        wc_heavy_ball_momentum,
+    )
+
+    about = {"wrapper": "cvxpy", "solver": "CLARABEL", "verbose": -1}
+    theirs, _ = wc_accelerated_gradient_convex_simplified(0, 2.0, 3, **about)
+    ours = nesterov_worst_case(3, smoothness=2.0)
+    assert ours[0].dual == pytest.approx(theirs, rel=1e-6)
+    theirs, _ = wc_heavy_ball_momentum(0.1, 1.0, 0.5, 0.6, 2, **about)
+    ours = heavy_ball_worst_case(2, strong=0.1, smoothness=1.0, rate=0.5, momentum=0.6)
+    assert ours[0].dual == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_hessian_product_is_a_point_with_its_sign():
+    """f + |v|²/2 falls along inertial Newton, however H v lies with <v, Hv> >= 0."""
+    pair = mechanical_pair().at(friction=0.5, hessian_damping=0.3)
+    exact = flow_worst_case(pair, "strongly_convex", mu=1.0, normalisation="==")
+    # V' = -α|v|² - β⟨v, Hv⟩ is largest, 0, where v = 0.
+    assert lower(exact) <= 0.0 <= upper(exact)
+    rising = mechanical_pair().at(friction=-0.5, hessian_damping=0.25)
+    found = flow_worst_case(rising, "strongly_convex", mu=1.0)
+    # V' = (1/2 - 1/4)|v|² <= V/2 on V <= 1, attained with f - f* = 0.
+    assert lower(found) <= 0.5 <= upper(found)
 
 
 @pytest.mark.parametrize(("friction", "t"), [(2.9, 3.4), (2.5, 3.4), (5.0, 0.3)])

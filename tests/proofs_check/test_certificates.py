@@ -1,0 +1,207 @@
+"""Certificates of sign against forms and flows whose signs are known otherwise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flows
+from flows.errors import BadInput
+from flows.problems import quadratic
+from proofs_check import Verdict
+from proofs_check.certificates import (
+    certificate,
+    cocoercive,
+    curved,
+    find_certificate,
+    growth,
+    lipschitz,
+    minimal,
+    nonnegative,
+    smooth,
+    square,
+    strongly_convex,
+    sum_of_squares,
+)
+from proofs_check.counterexamples import on_powers
+from proofs_check.energies import accelerated_pair, mechanical_pair
+from proofs_check.inner_products import gap_symbol, inner, squared
+
+VECTORS = "egv"
+PAIRS = [(a, b) for k, a in enumerate(VECTORS) for b in VECTORS[k:]]
+GAP = gap_symbol()
+EG, EE, GG, VV = (inner(*pair) for pair in ("eg", "ee", "gg", "vv"))
+POSITIVE = sp.symbols("a b", positive=True)
+NONNEGATIVE = sp.Symbol("k", nonnegative=True)
+FREE = sp.Symbol("x", real=True)
+
+
+def form_of(matrix):
+    """Σ M_ab ⟨a, b⟩ of a symmetric matrix."""
+    return sum(
+        (1 if a == b else 2) * matrix[VECTORS.index(a), VECTORS.index(b)] * inner(a, b)
+        for a, b in PAIRS
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-3, 3), min_size=9, max_size=9), st.booleans())
+def test_squares_rebuild_the_form_and_have_its_signs(entries, definite):
+    root = sp.Matrix(3, 3, entries)
+    matrix = root.T * root + sp.eye(3) if definite else root + root.T
+    form = sp.expand(form_of(matrix))
+    squares, rest = sum_of_squares(form)
+    again = rest + sum(pivot * s.expression for pivot, s in squares)
+    assert sp.expand(again - form) == 0
+    eigenvalues = np.linalg.eigvalsh(np.array(matrix.tolist(), float))
+    if definite:
+        assert rest == 0
+        assert len(squares) == 3
+        assert all(pivot > 0 for pivot, _ in squares)
+    elif eigenvalues[0] < -1e-9:  # some pivot is negative, or a row has no square
+        assert rest != 0 or min(pivot for pivot, _ in squares) < 0
+
+
+def test_a_row_without_its_diagonal_is_left_over():
+    squares, rest = sum_of_squares(VV + 2 * EG + GG, order="vge")
+    assert [pivot for pivot, _ in squares] == [1, 1, -1]
+    assert rest == 0
+    squares, rest = sum_of_squares(VV + 2 * EG + GAP)
+    assert [pivot for pivot, _ in squares] == [1]
+    assert sp.expand(rest - 2 * EG - GAP) == 0
+
+
+def test_an_order_that_misses_a_vector_is_refused():
+    with pytest.raises(BadInput, match="misses some of e, g"):
+        sum_of_squares(EG + EE, order="vg")
+
+
+A, B = POSITIVE
+SIGNS = {
+    A + B * NONNEGATIVE: True,
+    A**2 - 2 * A * B + B**2: True,
+    (A - B) ** 2 / (A + B): True,
+    A - B: False,
+    -A / (1 + B): False,
+    A**2 - A + 1: True,  # no root, by Sturm's count
+    A**2 - 3 * A + 1: False,
+    NONNEGATIVE**2 - NONNEGATIVE + 1: True,
+    FREE: False,
+    FREE**2 + 1: True,
+    sp.Integer(0): True,
+    sp.Integer(-1): False,
+}
+
+
+@pytest.mark.parametrize("expression", SIGNS, ids=str)
+def test_signs_are_certain(expression):
+    assert nonnegative(expression) is SIGNS[expression]
+
+
+def test_the_multipliers_of_the_accelerated_flow_are_found():
+    """By hand: V' = -(r-1) t (⟨e,g⟩ - F) - (r-3) t F."""
+    t, s = sp.Symbol("t", positive=True), sp.Symbol("s", nonnegative=True)
+    r = sp.Symbol("friction", positive=True)
+    left = accelerated_pair().derivative
+    found = find_certificate(left, [strongly_convex(), minimal()], {r: 3 + s})
+    assert found.proved
+    factors = {i.name: f for f, i in found.terms}
+    assert set(factors) == {"convexity", "f* is the minimum"}
+    assert sp.expand(factors["convexity"] - (2 + s) * t) == 0
+    assert sp.expand(factors["f* is the minimum"] - s * t) == 0
+    evidence = found.evidence()
+    assert evidence.verdict is Verdict.HOLDS
+    assert "[convexity]" in evidence.data["certificate"]
+    assert r"\langle e, g\rangle" in evidence.note
+    assert found._repr_latex_().startswith(r"$\displaystyle \dot V")
+    text = str(found)
+    assert "friction = s + 3" in text
+    assert "s >= 0, t > 0" in text
+
+
+def test_given_multipliers_that_do_not_match_are_refuted():
+    t = sp.Symbol("t", positive=True)
+    r = sp.Symbol("friction", positive=True)
+    terms = [((r - 1) * t, strongly_convex()), ((r - 2) * t, minimal())]
+    wrong = certificate(accelerated_pair().derivative, terms)
+    assert wrong.decision.status == "refuted"
+    assert wrong.evidence().verdict is Verdict.REFUTED
+    negative = certificate(-VV + EE, [(1, square(v=1)), (-1, square(e=1))])
+    assert negative.identity.proved
+    assert not negative.proved
+
+
+def test_a_counterexample_is_one_on_the_flow_itself():
+    """E = f + |v|²/2 rises on the quadratic and the state that refute it."""
+    pair = mechanical_pair()
+    symbols = {s.name: s for s in pair.derivative.free_symbols}
+    bound = sp.Symbol("bound", positive=True)
+    table = {symbols["friction"]: symbols["hessian_damping"] * bound / 2}
+    found = find_certificate(pair.derivative, [curved("v", -bound)], table)
+    assert found.decision.status == "refuted"
+    value = {s.name: float(x) for s, x in found.decision.witness.items()}
+    assert value["lambda"] >= -value["bound"]
+    damping = value["hessian_damping"]
+    flow = flows.InertialNewtonFlow(
+        quadratic([value["lambda"]]), damping * value["bound"] / 2, damping
+    )
+    state = flows.PhaseState(jnp.array([value["e"]]), jnp.array([value["v"]]))
+
+    def energy(t, y):
+        return flow.objective.value(y.position) + jnp.sum(y.velocity**2) / 2
+
+    slope = float(flow.generator(energy)(0.0, state))
+    low, high = found.decision.gap
+    assert slope > 0
+    assert low - 1e-12 <= slope <= high + 1e-12
+
+
+def test_a_function_that_only_convexity_allows_refutes():
+    """2F <= ⟨e,g⟩ holds on quadratics, and fails on |x|."""
+    left, using = 2 * GAP - EG, [strongly_convex(), minimal()]
+    assert on_powers(left, [i.expression for i in using]) is None
+    found = find_certificate(left, using)
+    assert found.decision.status == "refuted"
+    assert found.decision.witness[sp.Symbol("power of f")] == 1
+    # With F >= |g|²/(2L) among the hypotheses |x| is no longer a witness.
+    smoothness = sp.Symbol("L", positive=True)
+    bounded = find_certificate(left, [*using, cocoercive(smoothness)])
+    assert bounded.decision.status == "undecided"
+
+
+MU, L = sp.symbols("mu L", positive=True)
+TRUE_ON_QUADRATICS = {
+    "strongly convex": (strongly_convex(MU), MU, None),
+    "growth": (growth(MU), MU, None),
+    "cocoercive": (cocoercive(L), None, L),
+    "smooth": (smooth(L), None, L),
+    "lipschitz": (lipschitz(L), None, L),
+    "curved": (curved("v", MU), MU, None),
+}
+
+
+@pytest.mark.parametrize("case", TRUE_ON_QUADRATICS.values(), ids=TRUE_ON_QUADRATICS)
+def test_an_inequality_holds_exactly_for_its_class(case):
+    """On f = λx²/2 each is >= 0 for λ at its bound, and < 0 beyond it."""
+    inequality, least, most = case
+    lam, e, v = 1.7, 0.6, -0.8
+    table = {GAP: lam * e**2 / 2, EG: lam * e**2, GG: lam**2 * e**2, EE: e**2}
+    table |= {VV: v**2, inner("v", "Hv"): lam * v**2}
+    edge = least or most
+    at = [
+        float(inequality.expression.subs(table).subs(edge, lam * k))
+        for k in (0.5, 1, 2)
+    ]
+    signs = at if least else at[::-1]
+    assert signs[0] > 0 > signs[2]
+    assert signs[1] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_squares_of_a_combination():
+    assert sp.expand(square(v=2, e=-MU).expression - squared(v=2, e=-MU)) == 0
+    moved = square(e=MU).subs({MU: 3})
+    assert moved.vector == {"e": 3}
+    assert jax.tree.leaves(moved.expression) == [9 * EE]
