@@ -80,8 +80,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# What to see: three methods with momentum beat gradient descent, by $\sqrt\kappa = 10$
-# in the exponent. NAG-C does not know $\mu$, and pays: it ripples.
+# What to see: all methods with momentum beat gradient descent; heavy ball and NAG-SC,
+# which know $\mu$, by about $\sqrt\kappa = 10$ in the exponent (heavy ball after a
+# climb). NAG-C does not know $\mu$, and pays: it ripples, and slows down.
 #
 # ## 2. The flow: what the two numbers mean
 #
