@@ -108,9 +108,8 @@ def _search(objective, x, start, smoothness, radius, steps, target, keep):
     dtype = x.dtype
     h = 1 / jnp.asarray(smoothness, dtype)
     radius, at_x = jnp.asarray(radius, dtype), objective.gradient(x)
-    if target is not None:
-        friction = jnp.sqrt(jnp.asarray(target, dtype) * h) / 4
-        h = h / 4
+    friction = jnp.sqrt(jnp.asarray(0.0 if target is None else target, dtype) * h) / 4
+    h = h if target is None else h / 4
 
     def look(z):
         u = z / jnp.linalg.norm(z)

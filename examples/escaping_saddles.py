@@ -193,9 +193,10 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# What to see: the search invests 32 gradients and then drops; the push has to grow from
-# $10^{-3}$. The dots are where the runs end: the first one rests, having found no way
-# further down, the second goes on pushing.
+# What to see: on a saddle as steep as this one a push is the quicker way, for the
+# search spends 32 gradients before it moves. What they buy is the end. The dots are
+# where the runs end: the search rests there, having found no way further down; the
+# descent with pushes goes on pushing.
 
 # %%
 check("negative_curvature.decrease")

@@ -166,9 +166,9 @@ def _sphere(ax, spectrum, fig) -> None:
     p, q = np.meshgrid(np.linspace(0, 2 * np.pi, 81), np.linspace(0, np.pi, 41))
     u = np.stack([np.cos(p) * np.sin(q), np.sin(p) * np.sin(q), np.cos(q)])
     curvature = np.tensordot(np.array(spectrum), u**2, axes=1)
-    import matplotlib as mpl
+    from matplotlib import cm, colormaps, colors
 
-    shade = 0.45 + 0.55 * mpl.colormaps["cividis"]((curvature + 1) / 2)
+    shade = 0.45 + 0.55 * colormaps["cividis"]((curvature + 1) / 2)
     ax.plot_surface(*u, facecolors=shade, shade=False, lw=0, rstride=1, cstride=1)
     ax.text(1.2, -0.1, -0.05, "$e_1$", fontsize=13)
     ax.set_box_aspect((1, 1, 1))
@@ -176,7 +176,7 @@ def _sphere(ax, spectrum, fig) -> None:
     ax.set(zlim=(-0.85, 0.85))
     ax.view_init(elev=VIEW[0], azim=VIEW[1])
     ax.set_axis_off()
-    light = 0.45 + 0.55 * mpl.colormaps["cividis"](np.linspace(0, 1, 64))
-    palette = mpl.colors.ListedColormap(light)
-    keys = mpl.cm.ScalarMappable(mpl.colors.Normalize(-1, 1), palette)
+    light = 0.45 + 0.55 * colormaps["cividis"](np.linspace(0, 1, 64))
+    palette = colors.ListedColormap(light)
+    keys = cm.ScalarMappable(colors.Normalize(-1, 1), palette)
     fig.colorbar(keys, ax=ax, shrink=0.6, label="curvature along $u$", location="left")

@@ -233,7 +233,8 @@ HORIZON = 4.0
 def newton_position(x: float) -> float:
     """x(T) of the Newton flow on (x² - 1)²/4: the root of f' = e^{-T} f'(x₀) by 0."""
     edge, pull = 1 / math.sqrt(3), math.exp(-HORIZON) * (x**3 - x)
-    return brentq(lambda y: y**3 - y - pull, -edge, edge, xtol=1e-15, rtol=1e-14)
+    root: Any = brentq(lambda y: y**3 - y - pull, -edge, edge, xtol=1e-15)
+    return root
 
 
 def _end(mass: float | None, x: float, steps: int) -> float:
