@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -97,25 +97,28 @@ class Index(eqx.Module):
 class OneClock(Index):
     """Base of the indices whose one clock, of rate γ(t), rings whatever the label."""
 
-    if TYPE_CHECKING:  # a field of the concrete classes, which order their own
-        rate: Any
+    @property
+    def _clock(self) -> Any:
+        """The rate γ, a field of the concrete classes, which order their own."""
+        known: Any = self
+        return known.rate
 
     def __check_init__(self):
-        _require_rate(self.rate)
+        _require_rate(self._clock)
 
     def ring_rate(self, t: Any, label: Any) -> Float[Array, ""]:
         """γ(t)."""
         del label
-        return value_at(self.rate, t)
+        return value_at(self._clock, t)
 
     def delay(self, t: Any, label: Any, amount: Any) -> Float[Array, ""]:
         """amount/γ, or the inverse of the schedule's integral."""
         del label
-        return delay_after(self.rate, t, amount)
+        return delay_after(self._clock, t, amount)
 
     def expected_rings(self, t0: Any, t1: Any) -> Any:
         """∫ γ over [t0, t1]."""
-        return integral_over(self.rate, t0, t1)
+        return integral_over(self._clock, t0, t1)
 
 
 class UniformIndex(OneClock):

@@ -65,7 +65,7 @@ class EventScheme(Scheme):
     and of its channel, so that schemes which share a key share what they draw.
     """
 
-    failure: eqx.AbstractClassVar[str]
+    failure: ClassVar[str]
     """What a failed `Arrival` is reported as."""
 
     if TYPE_CHECKING:  # a field of the concrete classes, which order their own
