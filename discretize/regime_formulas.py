@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -129,7 +131,8 @@ def _distance(curvature, boundary):
 
 def _sign(terms) -> Array:
     """-1, 0 or 1: the sign of a sum, 0 where rounding may have made it."""
-    total, size = sum(terms), sum(jnp.abs(t) for t in terms)
+    total = functools.reduce(operator.add, terms)
+    size = sum(jnp.abs(t) for t in terms)
     near = jnp.abs(total) <= ROUNDING * jnp.finfo(total.dtype).eps * size
     return jnp.where(near, 0, jnp.sign(total)).astype(jnp.int8)
 

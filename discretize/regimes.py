@@ -36,7 +36,7 @@ class Regimes(NamedTuple):
     boundary: Float[Array, "..."]
     distance: Float[Array, "..."]
 
-    def count(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """How many modes are in each regime, by name; regimes without any are out."""
         codes, many = np.unique(np.asarray(self.regime), return_counts=True)
         return {Regime(int(c)).name: int(n) for c, n in zip(codes, many, strict=True)}

@@ -162,7 +162,7 @@ for name, where in (("saddle", [0.0, 0.0]), ("well", [np.sqrt(2), 0.0])):
     hessian = jax.hessian(loss.value)(jnp.array(where))
     spectrum = np.linalg.eigvalsh(hessian)
     found = regimes(spectrum, 0.5, 0.1)
-    print(name, spectrum, found.count(), "nearest edges", np.round(found.boundary, 3))
+    print(name, spectrum, found.counts(), "nearest edges", np.round(found.boundary, 3))
 
 # %% [markdown]
 # ## 6. A million modes
@@ -172,4 +172,4 @@ for name, where in (("saddle", [0.0, 0.0]), ("well", [np.sqrt(2), 0.0])):
 # %%
 rng = np.random.default_rng(0)
 lam, alpha, beta, step = 10 ** rng.uniform(-2, [[3], [1], [1], [0]], (4, 1_000_000))
-regimes(lam, alpha, beta, step=step).count()
+regimes(lam, alpha, beta, step=step).counts()

@@ -61,20 +61,20 @@ def subdivide(
 
     if not (low[0] < high[0] and low[1] < high[1]):
         raise BadInput(f"an empty rectangle: {low} to {high}.")
-    half = [(b - a) / (2 * cells) for a, b in zip(low, high, strict=True)]
+    half = ((high[0] - low[0]) / (2 * cells), (high[1] - low[1]) / (2 * cells))
     todo = [
         (low[0] + (2 * i + 1) * half[0], low[1] + (2 * j + 1) * half[1])
         for i in range(cells)
         for j in range(cells)
     ]
     areas: dict[str, float] = {}
-    settled, by_level = [], []
+    settled, by_level, left = [], [], 0
     for _ in range(levels + 1):
         area, split = 4 * half[0] * half[1], []
         for x, y in todo:
             balls = arb(x, half[0]), arb(y, half[1])
             names = {rule(*balls) for rule in rules}
-            certain = names - {None}
+            certain = {name for name in names if name is not None}
             if len(certain) > 1:
                 conflict = (x, y, *half)
                 return Subdivision(areas, 0.0, tuple(settled), 0, (), conflict)
@@ -86,7 +86,7 @@ def subdivide(
             settled.append((x, y, name))
         by_level.append(len(split) * area)
         left = len(split)
-        half = [w / 2 for w in half]
+        half = (half[0] / 2, half[1] / 2)
         todo = [
             (x + i * half[0], y + j * half[1])
             for x, y in split

@@ -152,7 +152,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
             a = np.array([[slow + beta * stiffness, 1 / beta], [slow, 1 / beta]])
             radius = np.max(np.abs(np.linalg.eigvals(np.eye(2) - h * a)))
             # rounding of simple eigenvalues of a matrix of this size
-            size = 1e-14 * (1 + h * np.linalg.norm(a))
+            size = 1e-14 * (1 + h * float(np.linalg.norm(a)))
             rates.append(GrowthRate(stiffness, math.log(radius), bias=size))
         yield decide.threshold(
             c, rates, delta=1.01 * ctx.delta, quantity=f"λ at {(alpha, beta, h)}"

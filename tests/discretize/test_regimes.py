@@ -121,9 +121,11 @@ def test_large_maps_are_the_small_ones():
     first = (a[few] for a in (curvature, alpha, beta))
     part = regimes(*first, mass=m[few], step=h[few])
     for name, a, b in zip(whole._fields, whole, part, strict=True):
-        close = dict(rtol=1e-9, atol=1e-12)  # multiply-adds may be fused, or not
-        np.testing.assert_allclose(np.asarray(a)[few], b, err_msg=name, **close)
-    assert sum(whole.count().values()) == MANY
+        # multiply-adds may be fused, or not
+        np.testing.assert_allclose(
+            np.asarray(a)[few], b, rtol=1e-9, atol=1e-12, err_msg=name
+        )
+    assert sum(whole.counts().values()) == MANY
 
 
 def test_roots_keep_their_digits_where_they_are_far_apart():
@@ -142,12 +144,12 @@ def test_roots_keep_their_digits_where_they_are_far_apart():
 def test_two_modes_of_the_quadratic_x2_plus_2y2():
     """λ = 2 and 4: spirals at (α, β) = (2, 0.1), nodes at (2, 1)."""
     spirals = regimes(np.array([2.0, 4.0]), 2.0, 0.1)
-    assert spirals.count() == {"SPIRAL": 2}
+    assert spirals.counts() == {"SPIRAL": 2}
     upper = [-1.1 + np.sqrt(0.79) * 1j, -1.2 + 1.6j]
     np.testing.assert_allclose(spirals.eigenvalues[:, 0], upper, rtol=1e-14)
     np.testing.assert_allclose(spirals.rate, [1.1, 1.2], rtol=1e-14)
     nodes = regimes(np.array([2.0, 4.0]), 2.0, 1.0)
-    assert nodes.count() == {"NODE": 2}
+    assert nodes.counts() == {"NODE": 2}
     exact = [[-2 + np.sqrt(2), -2 - np.sqrt(2)], [-3 + np.sqrt(5), -3 - np.sqrt(5)]]
     np.testing.assert_allclose(nodes.eigenvalues.real, exact, rtol=1e-14)
     window = regime_boundaries(2.0, 0.1)
@@ -177,8 +179,8 @@ def test_the_edge_of_stability_of_momentum(point, limit):
     np.testing.assert_allclose(found, limit(h, momentum), rtol=1e-13)
     below = regimes(found * (1 - 1e-9), alpha, beta, step=h)
     above = regimes(found * (1 + 1e-9), alpha, beta, step=h)
-    assert set(below.count()) <= {"FLIP"}
-    assert set(above.count()) == {"UNSTABLE_FLIP"}
+    assert set(below.counts()) <= {"FLIP"}
+    assert set(above.counts()) == {"UNSTABLE_FLIP"}
 
 
 def test_edges():
@@ -213,7 +215,7 @@ def test_the_rate_of_a_step_is_that_of_its_iterates():
     a = np.eye(2) + h * matrices(curvature, alpha, beta, 1.0)
     radius = np.max(np.abs(np.linalg.eigvals(a)), axis=1)
     np.testing.assert_allclose(found.rate, -np.log(radius) / h, rtol=1e-11)
-    assert len(found.count()) >= 4
+    assert len(found.counts()) >= 4
 
 
 def test_a_critical_mass_doubles_the_rate_of_levenberg_marquardt():
