@@ -140,7 +140,7 @@ def _temporary_bytes(net: Any, x: Any) -> int:
 @figure
 def bit_store_memory(
     *,
-    momenta: tuple[float, ...] = (0.5, 0.8, 0.9, 0.96, 0.99),
+    momenta: tuple[float, ...] = (0.5, 0.8, 0.95, 0.99),
     depth: int = 400,
     depths: tuple[int, ...] = (50, 200, 800),
     batch: int = 512,
