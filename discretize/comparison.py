@@ -133,9 +133,16 @@ class Comparison:
             color=COLOURS["vermilion"],
             label=f"{self._short_label}, $f(x_k)$",
         )
-        ax.set(xlabel="time $t$ (one step takes its learning rate)", ylabel="loss $f$")
+        ax.set(xlabel=f"time $t$ {self._clock}".strip(), ylabel="loss $f$")
         ax.legend(frameon=False)
         return ax
+
+    @property
+    def _clock(self) -> str:
+        """The time of a step in words, where it is one number."""
+        if self.pairing.schedule is not None or len(self.times) < 2:
+            return ""
+        return f"(one step takes {float(self.times[1] - self.times[0]):.3g})"
 
     @property
     def _short_label(self) -> str:
