@@ -52,7 +52,7 @@ def _first_order(t: np.ndarray) -> np.ndarray:
 def _oscillations(slipped: bool) -> Callable[..., Any]:
     """Mass -> positions at the times `CLOSE`, from rest or from the slow velocity."""
     f = quadratic(CURVATURES)
-    slow = -CURVATURES * X0 / (ALPHA + BETA * CURVATURES)
+    slow = -X0 * jnp.asarray(CURVATURES / (ALPHA + BETA * CURVATURES))
     start = PhaseState(X0, slow) if slipped else at_rest(X0)
 
     def positions(mass):

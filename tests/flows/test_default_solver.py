@@ -1,5 +1,7 @@
 """Which solver `solve` takes by itself: explicit, but for small stiff states."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -10,12 +12,12 @@ import flows
 from flows.problems import quadratic, ridged_logistic, wavy
 from flows.stiffness import SMALL, default_solver
 
-CONTROL = diffrax.PIDController(rtol=1e-8, atol=1e-8)
+CONTROL: Any = diffrax.PIDController(rtol=1e-8, atol=1e-8)
 F = ridged_logistic()  # L = 0.288
 REST = flows.at_rest(jnp.ones(3))
 
 
-def implicit(flow, y=REST, t1=10.0, controller=CONTROL, t0=0.0):
+def implicit(flow, y=REST, t1=10.0, controller: Any = CONTROL, t0=0.0):
     solver = default_solver(flow, y, jnp.asarray(t0), jnp.asarray(t1), controller)
     return isinstance(solver, diffrax.AbstractImplicitSolver)
 

@@ -1,5 +1,7 @@
 """The inertial-Newton system without a Hessian, beside the one with it."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import flows
 from flows.problems import ridged_logistic
 from tests.flows import ridged
 
-F = ridged_logistic()
+F: Any = ridged_logistic()
 NUMBER = st.floats(-3, 3)
 FACTOR = st.floats(0.125, 3)
 POINT = st.tuples(*[NUMBER] * 6)
@@ -31,7 +33,8 @@ def both_forms(alpha, beta, m, z):
 @given(FACTOR, FACTOR, FACTOR, POINT)
 def test_both_forms_are_one_system(alpha, beta, m, z):
     z = np.array(z)
-    mapped, moved, field, back = both_forms(*map(jnp.asarray, (alpha, beta, m)), z)
+    a, b, c = map(jnp.asarray, (alpha, beta, m))
+    mapped, moved, field, back = both_forms(a, b, c, z)
     x, v = z[:3], z[3:]
     psi = (m - alpha * beta) * x - beta * m * v - beta**2 * ridged.gradient(x)
     np.testing.assert_allclose(mapped.psi, psi, rtol=1e-12, atol=1e-13)
