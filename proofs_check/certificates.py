@@ -168,7 +168,9 @@ class Certificate:
         decision = self.decision
         about = {"name": f"{self.name} = -Σ (≥ 0)(≥ 0)", "route": "algebra", **about}
         if decision.proved:
-            about = {"note": f"${self._formula()}$", **about}
+            places = ", ".join(f"{s} = {_text(e)}" for s, e in self.where.items())
+            note = f"${self._formula()}$" + (f" where {places}" if places else "")
+            about = {"note": note, **about}
         about["data"] = {"certificate": str(self), **about.get("data", {})}
         return decide.identity(decision, **about)
 
@@ -368,7 +370,7 @@ def nonnegative(expression: Any) -> bool:
         return False
     polynomial = sp.Poly(product, symbol)
     roots = polynomial.count_roots(0, None) - (polynomial.eval(0) == 0)
-    return bool(roots == 0 and polynomial.eval(1) > 0)
+    return bool(roots == 0 and product.subs(symbol, 1).is_positive)
 
 
 def _simple(expression: Any) -> Any:

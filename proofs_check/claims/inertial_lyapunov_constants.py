@@ -93,7 +93,7 @@ def _below(bound: Any, constant: Any, quantity: str) -> Evidence:
         status = "proved"
     else:
         tried = (sympy.Rational(j, 4096) for j in range(1, 4097))
-        witness = next(({Q: q} for q in tried if slack.subs(Q, q) < 0), None)
+        witness = next(({Q: q} for q in tried if slack.subs(Q, q).is_negative), None)
         status = "undecided" if witness is None else "refuted"
     return decide.identity(
         IdentityResult(status, witness),

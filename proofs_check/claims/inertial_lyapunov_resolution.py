@@ -8,7 +8,6 @@ from typing import Any
 import sympy
 
 from flows import (
-    Flow,
     HighResolutionAcceleratedFlow,
     HighResolutionHeavyBallFlow,
     HighResolutionNesterovFlow,
@@ -62,7 +61,7 @@ def decay(pair: LyapunovPair, rate: Any, further: Any = 0, growing: bool = True)
     return find_certificate(left, using, WHERE, "veg")
 
 
-def along_solution(flow: Flow, energy: Any, pair: LyapunovPair, rate: float) -> Any:
+def along_solution(flow: Any, energy: Any, pair: LyapunovPair, rate: float) -> Any:
     """V' in inner products along a solution from the paper's start."""
     t0, first = high_resolution_start(flow, X0)
     t0 = float(t0)
@@ -134,7 +133,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
 K, ROOT = sympy.symbols("k", nonnegative=True), sympy.Symbol("w", positive=True)
 
 
-def _sharp(factor: Any = 1, share: Any = 1) -> Certificate:
+def _sharp(factor: Any = 1, share: Any = 1) -> Any:
     """The rate factor · 2√μ(1 - 1/w) where f is (share · μ)-strongly convex."""
     pair = high_resolution_heavy_ball_pair()
     # √(μs) = w² - 2 > 0 is put in before sympy could take the root for its modulus.

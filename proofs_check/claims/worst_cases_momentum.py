@@ -54,7 +54,7 @@ def nesterov_bound(steps: int) -> float:
     return 2 / (steps**2 + 5 * steps + 6)
 
 
-def _nesterov(steps: int, delta: float, **changed: float) -> Evidence:
+def _nesterov(steps: int, delta: float, **changed: Any) -> Evidence:
     return decide.sdp(
         nesterov_bound(steps),
         nesterov_worst_case(steps, **changed),
