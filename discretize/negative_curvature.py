@@ -100,15 +100,19 @@ def negative_curvature(
             )
     if not is_traced(start) and not np.linalg.norm(np.asarray(start)) > 0:
         raise BadInput("start is a direction: a finite vector other than 0.")
+    # arrays, since a Python number would be compiled in
+    x = jnp.asarray(x)
+    smoothness, radius, target = (
+        None if value is None else jnp.asarray(value, x.dtype)
+        for value in (smoothness, radius, target)
+    )
     return _search(objective, x, start, smoothness, radius, int(steps), target, keep)
 
 
 @eqx.filter_jit
 def _search(objective, x, start, smoothness, radius, steps, target, keep):
-    dtype = x.dtype
-    h = 1 / jnp.asarray(smoothness, dtype)
-    radius, at_x = jnp.asarray(radius, dtype), objective.gradient(x)
-    friction = jnp.sqrt(jnp.asarray(0.0 if target is None else target, dtype) * h) / 4
+    h, at_x = 1 / smoothness, objective.gradient(x)
+    friction = 0.0 if target is None else jnp.sqrt(target * h) / 4
     h = h if target is None else h / 4
 
     def look(z):

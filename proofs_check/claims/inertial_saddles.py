@@ -117,11 +117,10 @@ def _sign_change(ctx: Context, claimed: float) -> Evidence:
     """-det at the stiffest mode λ = L, just below and above the claimed step."""
     alpha, beta, size = 1.0, 1.1, 50.0
     ends = decide.bracket_ends(claimed, ctx.delta)
+    determinant = ctx.compiled("determinant", lambda: jax.jit(step_determinant))
     rates = []
     for gamma in ends:
-        values = [
-            float(step_determinant(gamma, alpha, beta, size * s)) for s in (1, -1)
-        ]
+        values = [float(determinant(gamma, alpha, beta, s * size)) for s in (1, -1)]
         rates.append(GrowthRate(gamma, -min(values), bias=1e-12))
     return decide.threshold(claimed, rates, delta=ctx.delta, quantity="-determinant")
 

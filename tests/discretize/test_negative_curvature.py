@@ -100,7 +100,12 @@ stepped = jax.jit(escape_step)
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.floats(1e-3, 10.0), st.floats(1e-3, 10.0), st.floats(-2.0, 2.0))
+# XLA takes a subnormal slope for 0, hence -2 to 2 in steps of 1/8
+@given(
+    st.floats(1e-3, 10.0),
+    st.floats(1e-3, 10.0),
+    st.integers(-16, 16).map(lambda k: k / 8),
+)
 def test_an_escape_step_goes_downhill_by_its_length(accuracy, lipschitz, slope):
     e = jnp.array([0.6, 0.8])
     x = jnp.array([1.0, -1.0])
