@@ -16,7 +16,7 @@ from flows import InertialNewtonFlow, PhaseState, at_rest
 from flows.problems import saddle_between_wells
 from flows.symbolic import equal_symbolically
 from proofs_check import decide
-from proofs_check.certificates import curved, find_certificate
+from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -27,6 +27,7 @@ from proofs_check.energies import (
     psi_dissipation_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.inequalities import curved
 from proofs_check.inner_products import excess, inner
 from proofs_check.papers import inertial_newton
 from proofs_check.trajectories import Case, trajectory

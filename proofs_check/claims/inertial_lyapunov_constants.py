@@ -9,12 +9,7 @@ import sympy
 
 from flows.symbolic import IdentityResult
 from proofs_check import decide
-from proofs_check.certificates import (
-    find_certificate,
-    lipschitz,
-    nonnegative,
-    smooth,
-)
+from proofs_check.certificates import find_certificate, nonnegative
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -23,6 +18,7 @@ from proofs_check.energies import (
     high_resolution_nesterov_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.inequalities import lipschitz, smooth
 from proofs_check.inner_products import inner
 from proofs_check.papers import high_resolution
 

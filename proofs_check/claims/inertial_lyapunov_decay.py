@@ -13,7 +13,7 @@ from flows import (
     VanishingInertialNewtonFlow,
     bregman_start,
 )
-from proofs_check.certificates import find_certificate, minimal, strongly_convex
+from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -23,6 +23,7 @@ from proofs_check.energies import (
     vanishing_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.inequalities import minimal, strongly_convex
 from proofs_check.papers import bregman_lagrangian, hessian_damping
 from proofs_check.trajectories import X0, Case, convex_loss, trajectory
 

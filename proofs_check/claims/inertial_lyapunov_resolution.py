@@ -15,13 +15,7 @@ from flows import (
 )
 from flows.symbolic import equal_symbolically
 from proofs_check import decide
-from proofs_check.certificates import (
-    curved,
-    find_certificate,
-    growth,
-    minimal,
-    strongly_convex,
-)
+from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -33,6 +27,7 @@ from proofs_check.energies import (
     high_resolution_nesterov_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.inequalities import curved, growth, minimal, strongly_convex
 from proofs_check.inner_products import LyapunovPair, inner
 from proofs_check.papers import high_resolution
 from proofs_check.trajectories import MU, X0, Case, convex_loss, trajectory

@@ -14,7 +14,7 @@ from flows import (
     accelerated_start,
     at_rest,
 )
-from proofs_check.certificates import certificate, minimal, square, strongly_convex
+from proofs_check.certificates import certificate
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.energies import (
@@ -28,6 +28,7 @@ from proofs_check.energies import (
     strongly_accelerated_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.inequalities import minimal, square, strongly_convex
 from proofs_check.trajectories import MU, X0, Case, convex_loss, trajectory
 
 SU = Source(

@@ -14,20 +14,22 @@ from flows.problems import quadratic
 from proofs_check import Verdict
 from proofs_check.certificates import (
     certificate,
-    cocoercive,
-    curved,
     find_certificate,
-    growth,
-    lipschitz,
-    minimal,
     nonnegative,
-    smooth,
-    square,
-    strongly_convex,
     sum_of_squares,
 )
 from proofs_check.counterexamples import on_powers
 from proofs_check.energies import accelerated_pair, mechanical_pair
+from proofs_check.inequalities import (
+    cocoercive,
+    curved,
+    growth,
+    lipschitz,
+    minimal,
+    smooth,
+    square,
+    strongly_convex,
+)
 from proofs_check.inner_products import gap_symbol, inner, squared
 
 VECTORS = "egv"
