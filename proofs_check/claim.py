@@ -68,10 +68,11 @@ class Claim:
 
     @property
     def checks(self) -> int:
-        """Number of checks with luck in them, each of a level 1e-9.
+        """Number of checks with luck in them, each of a level 1e-9: routes, controls.
 
-        Routes and controls; none where every route declares a grade stronger than `estimated`: what is
-        proved, certified or measured raises no false alarm by chance.
+        None where every route declares a grade stronger than `estimated`: what is
+        proved, certified or measured raises no false alarm by chance. Such a claim may
+        not bring home Monte-Carlo evidence, in a control neither.
         """
         if all(_without_luck(route) for route in self.routes):
             return 0

@@ -191,7 +191,8 @@ class _Run:
 
     def _checks(self, route: Route, parameters: Mapping[str, Any]) -> list[Check]:
         start = time.perf_counter()
-        found, error = _evidence(route, self.context(route.name, parameters))
+        ctx = self.context(route.name, parameters)
+        found, error = _evidence(self.claim, route, ctx)
         seconds = (time.perf_counter() - start) / max(len(found) + bool(error), 1)
         found = [e if e.route else replace(e, route=route.name) for e in found]
         checks = [Check(_name(route, e), e, seconds=seconds) for e in found]
@@ -213,7 +214,7 @@ class _Run:
         name = self.claim.routes[0].name if control.paired else control.name
         ctx = self.context(name, parameters)
         ctx.expected = control.expected
-        found, error = _evidence(control, ctx)
+        found, error = _evidence(self.claim, control, ctx)
         # One quantity of several is enough: the broken hypothesis may spare the rest.
         judged = sorted((_judged(control, e) for e in found), key=_best_first)
         shown = judged[0] if judged else None
@@ -229,7 +230,9 @@ class _Run:
         )
 
 
-def _evidence(part: Route | Control, ctx: Context) -> tuple[list[Evidence], str]:
+def _evidence(
+    claim: Claim, part: Route | Control, ctx: Context
+) -> tuple[list[Evidence], str]:
     """What a function brings home, and the last lines of its traceback if it broke."""
     found: list[Evidence] = []
     try:
@@ -252,6 +255,12 @@ def _evidence(part: Route | Control, ctx: Context) -> tuple[list[Evidence], str]
             raise BadInput(
                 f"{part.name} yields {sampled} Monte-Carlo evidences and declares "
                 f"checks={part.checks}; each needs a level of its own"
+            )
+        if sampled and not claim.checks:
+            raise BadInput(
+                f"{part.name} yields Monte-Carlo evidence, and the catalogue holds no "
+                "level for it: every route declares a stronger grade; declare "
+                'grade="estimated" for the route that samples'
             )
     except Exception as broken:
         return found, _last_lines(broken)

@@ -261,6 +261,25 @@ def test_more_sampled_evidence_than_declared_is_an_error():
     assert check(with_control(make(run, checks=2))).verdict is Verdict.HOLDS
 
 
+def test_a_claim_without_a_level_may_not_sample():
+    def run(ctx):
+        return replace(constant(ctx, 1.0), grade=Grade.MEASURED)
+
+    def sampled(ctx):
+        return replace(constant(ctx, 3.0), grade=Grade.ESTIMATED)
+
+    measured = make(run, grade="measured")
+    assert measured.checks == 0
+    measured.control("three", expected=3.0)(sampled)
+    result = check(measured)
+    assert result.verdict is Verdict.ERROR
+    assert "holds no level" in result.controls[0].error
+    estimated = make(run, grade="estimated")
+    estimated.control("three", expected=3.0)(sampled)
+    assert estimated.checks == 2
+    assert check(estimated).verdict is Verdict.HOLDS
+
+
 def test_results_show_statement_and_what_would_have_been_caught():
     shown = check(unit_rate)._repr_html_()
     assert "<math" in shown
