@@ -38,7 +38,8 @@ class Certificate:
     Attributes:
         left: the quantity, in inner products and parameters.
         terms: (factor, inequality); factors >= 0 whatever the parameters.
-        using: the inequalities that a counterexample has to satisfy.
+        using: the inequalities that a counterexample has to satisfy, and f >= f* where
+            one of them speaks of a minimum; elsewhere x* is any stationary point.
         where: hypotheses that were put into symbols, as r = 3 + s with s >= 0.
         rest: what could not be written so; 0 in a proof.
         name: the quantity, in words.
@@ -75,6 +76,8 @@ class Certificate:
         if found.status != "proved" or (self.rest == 0 and all(self.signs)):
             return found
         hypotheses = [i.expression for i in self.using]
+        if any(i.at_minimum for i in self.using):
+            hypotheses.append(gap_symbol())
         cone = all(i.name in _OF_ALL_CONVEX for i in self.using)
         for power in (2, 1, 4) if cone else (2,):
             found = on_powers(self.left, hypotheses, power)
@@ -227,24 +230,29 @@ def _rows_of_zeros(form: Any) -> list[Any]:
 
 def _entries(form: Any) -> dict[tuple[str, str], Any]:
     """The coefficients of inner products in a form that is linear in them."""
-    found = {factors(s): _simple(form.diff(s)) for s in products_in(form)}
-    return {pair: entry for pair, entry in found.items() if pair and entry != 0}
+    found = {s: _simple(form.diff(s)) for s in products_in(form)}
+    if any(map(products_in, found.values())):
+        raise BadInput(f"no quadratic form, linear in inner products: {_text(form)}.")
+    pairs = {factors(s): entry for s, entry in found.items()}
+    return {pair: entry for pair, entry in pairs.items() if pair and entry != 0}
 
 
 def sum_of_squares(form: Any, order: str | None = None) -> tuple[list[Any], Any]:
     """A quadratic form Σ c ⟨a, b⟩ as Σ pivot · |vector|² plus a rest, by LDLᵀ.
 
     Args:
-        form: the form, linear in inner products; other terms go to the rest.
+        form: the form, linear in inner products and f - f*; what has neither goes to
+            the rest.
         order: the vectors in the order of elimination; alphabetic if None.
 
     Returns:
-        [(pivot, square)], and what has no square: terms outside the form, or ⟨a, b⟩
-        where |a|² has the coefficient 0.
+        [(pivot, square)], and what has no square: f - f*, Hessian products, terms
+        without a product, or ⟨a, b⟩ where |a|² has the coefficient 0.
 
     Raises:
-        BadInput: an order that misses a vector of the form.
+        BadInput: an order that misses a vector of the form, or a product of products.
     """
+    form = sp.sympify(form)
     entries = _entries(form)
     names = sorted({a for pair in entries for a in pair if "H" not in a})
     if order is not None:
@@ -273,14 +281,15 @@ def sum_of_squares(form: Any, order: str | None = None) -> tuple[list[Any], Any]
             entries.pop((min(a, b), max(a, b)), None)
     gap = gap_symbol()
     rest = sp.Add(*(e * inner(*pair) for pair, e in entries.items()))
-    return squares, rest + _simple(form.diff(gap)) * gap
+    constant = form.subs(dict.fromkeys(products_in(form), 0))
+    return squares, rest + _simple(form.diff(gap)) * gap + _simple(constant)
 
 
 def nonnegative(expression: Any) -> bool:
     """Whether an expression is certainly >= 0, by the assumptions of its symbols.
 
     By its factors; by the coefficients of its numerator and denominator; in one
-    positive symbol, by Sturm's count of roots.
+    positive symbol, by Sturm's count of roots, if its coefficients are rational.
     """
     expression = sp.factor(expression)
     if expression.is_nonnegative:
@@ -295,7 +304,10 @@ def nonnegative(expression: Any) -> bool:
     if not product.is_polynomial(symbol):
         return False
     polynomial = sp.Poly(product, symbol)
-    roots = polynomial.count_roots(0, None) - (polynomial.eval(0) == 0)
+    try:
+        roots = polynomial.count_roots(0, None) - (polynomial.eval(0) == 0)
+    except sp.polys.polyerrors.DomainError:
+        return False
     return bool(roots == 0 and product.subs(symbol, 1).is_positive)
 
 

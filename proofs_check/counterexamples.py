@@ -16,6 +16,7 @@ _POINTS = 4000
 _VERIFIED = 20
 _GRID = 128
 _FINE = 2.0**20
+_NEAR_ZERO = 2.0**-10
 
 _CURVATURE, _E, _V = sp.symbols("lambda e v", real=True)
 
@@ -26,7 +27,8 @@ def on_powers(
     """A function f = κ|x|^p/p and a state where left > 0 though the hypotheses hold.
 
     There e, v are numbers, g = λe with λ = κ|e|^{p-2}, Ha = (p-1)λa, f - f* = λe²/p,
-    and left is a quadratic form in (e, v). Random parameters and λ, and λ on the edge
+    and left is a quadratic form in (e, v); e is not 0 unless p = 2, for λ would be no
+    free number there. Random parameters and λ, and λ on the edge
     of a hypothesis, are searched in floating point for a positive eigenvalue; what is
     found is rounded to dyadic numbers and confirmed by interval arithmetic.
 
@@ -50,7 +52,8 @@ def on_powers(
         bounds.append(_CURVATURE)  # -|x| is not convex, though ⟨e, g⟩ = f - f* there
     for edge in [None, *_edges(bounds)]:
         at = {} if edge is None else {_CURVATURE: edge}
-        found = _search(left.subs(at), [b.subs(at) for b in bounds], seed)
+        here = [b.subs(at) for b in bounds]
+        found = _search(left.subs(at), here, seed, at_zero=power == 2)
         if found is not None:
             witness, gap = found
             if edge is not None:
@@ -70,8 +73,9 @@ def _mode(left: Any, hypotheses: Sequence[Any], power: Any) -> Any:
             continue
         if not {name[-1] for name in pair} <= set(numbers):
             return None
+        hessian = (power - 1) * _CURVATURE
         first, second = (
-            _CURVATURE ** name.count("H") * numbers[name[-1]] for name in pair
+            hessian ** name.count("H") * numbers[name[-1]] for name in pair
         )
         table[s] = first * second
     return table
@@ -87,8 +91,8 @@ def _edges(bounds: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _search(left: Any, bounds: Sequence[Any], seed: int) -> Any:
-    """(witness, interval of left), or None."""
+def _search(left: Any, bounds: Sequence[Any], seed: int, at_zero: bool) -> Any:
+    """(witness, interval of left), or None; with e = 0 only where `at_zero`."""
     form = sp.Poly(left, _E, _V)
     coefficients = [form.coeff_monomial(m) for m in (_E**2, _E * _V, _V**2)]
     random = np.random.default_rng(seed)
@@ -98,6 +102,7 @@ def _search(left: Any, bounds: Sequence[Any], seed: int) -> Any:
     a, b, c = _evaluated(coefficients, symbols, draws)
     angle = np.arctan2(b, a - c) / 2  # of the largest eigenvalue
     e, v = (np.round(_FINE * f(angle)) / _FINE for f in (np.cos, np.sin))
+    e = np.where((e == 0) & (not at_zero), _NEAR_ZERO, e)
     names = [*symbols, _E, _V]
     value, *slacks = _evaluated([left, *bounds], names, [*draws, e, v])
     good = np.all([value > 0, *(slack > -1e-9 for slack in slacks)], axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy as sp
@@ -19,18 +19,21 @@ class Inequality:
         expression: what is >= 0, in inner products and parameters.
         name: the hypothesis that says so.
         vector: for a square, the coefficients of its vector.
+        at_minimum: whether it only holds of a function with a minimum at x*, so that
+            a function on which f < f* is no counterexample.
     """
 
     expression: Any
     name: str
     vector: Mapping[str, Any] | None = None
+    at_minimum: bool = False
 
     def subs(self, where: Mapping[Any, Any]) -> Inequality:
         """The inequality with a hypothesis put into its symbols."""
         vector = self.vector
         if vector is not None:
             vector = {a: sp.sympify(c).subs(where) for a, c in vector.items()}
-        return Inequality(self.expression.subs(where), self.name, vector)
+        return replace(self, expression=self.expression.subs(where), vector=vector)
 
 
 def strongly_convex(strong: Any = 0) -> Inequality:
@@ -49,22 +52,41 @@ def growth(strong: Any) -> Inequality:
     return Inequality(gap_symbol() - strong * inner("e", "e") / 2, "quadratic growth")
 
 
+def smooth_convex(smoothness: Any) -> Inequality:
+    """⟨e, g⟩ >= f - f* + |g|²/(2L), for every convex L-smooth f with a minimiser."""
+    bound = inner("g", "g") / (2 * smoothness)
+    return Inequality(convexity() - bound, "convexity and smoothness")
+
+
 def cocoercive(smoothness: Any) -> Inequality:
+    """⟨e, g⟩ >= |g|²/L, for every convex L-smooth f with a minimiser.
+
+    The gradient's co-coercivity between x and x*, by Baillon and Haddad; it follows
+    from `smooth_convex` and `smooth_at_minimum`.
+    """
+    bound = inner("g", "g") / smoothness
+    return Inequality(inner("e", "g") - bound, "co-coercive gradient")
+
+
+def smooth_at_minimum(smoothness: Any) -> Inequality:
     """The bound f - f* >= |g|²/(2L), for every L-smooth f with a minimum."""
     bound = inner("g", "g") / (2 * smoothness)
-    return Inequality(gap_symbol() - bound, "smoothness at a minimum")
+    name = "smoothness at a minimum"
+    return Inequality(gap_symbol() - bound, name, at_minimum=True)
 
 
 def smooth(smoothness: Any) -> Inequality:
     """The bound f - f* <= (L/2)|e|², for every L-smooth f with a minimiser."""
     bound = smoothness * inner("e", "e") / 2
-    return Inequality(bound - gap_symbol(), "smoothness, from the minimiser")
+    name = "smoothness, from the minimiser"
+    return Inequality(bound - gap_symbol(), name, at_minimum=True)
 
 
 def lipschitz(smoothness: Any) -> Inequality:
     """|g|² <= L²|e|², for every L-smooth f with a minimiser."""
     bound = smoothness**2 * inner("e", "e")
-    return Inequality(bound - inner("g", "g"), "gradient L-Lipschitz")
+    name = "gradient L-Lipschitz"
+    return Inequality(bound - inner("g", "g"), name, at_minimum=True)
 
 
 def curved(vector: str, least: Any = 0) -> Inequality:

@@ -27,6 +27,8 @@ from proofs_check.inequalities import (
     lipschitz,
     minimal,
     smooth,
+    smooth_at_minimum,
+    smooth_convex,
     square,
     strongly_convex,
 )
@@ -36,7 +38,7 @@ VECTORS = "egv"
 PAIRS = [(a, b) for k, a in enumerate(VECTORS) for b in VECTORS[k:]]
 GAP = gap_symbol()
 EG, EE, GG, VV = (inner(*pair) for pair in ("eg", "ee", "gg", "vv"))
-POSITIVE = sp.symbols("a b", positive=True)
+A, B = sp.symbols("a b", positive=True)
 NONNEGATIVE = sp.Symbol("k", nonnegative=True)
 FREE = sp.Symbol("x", real=True)
 
@@ -74,6 +76,24 @@ def test_a_row_without_its_diagonal_is_left_over():
     squares, rest = sum_of_squares(VV + 2 * EG + GAP)
     assert [pivot for pivot, _ in squares] == [1]
     assert sp.expand(rest - 2 * EG - GAP) == 0
+    squares, rest = sum_of_squares(VV + A + inner("v", "Hv"))
+    assert [pivot for pivot, _ in squares] == [1]
+    assert sp.expand(rest - A - inner("v", "Hv")) == 0
+    assert sum_of_squares(5) == ([], 5)
+
+
+def test_a_constant_is_left_over_and_refutes_nothing():
+    """-1 <= 0 is true, though no sum of products and squares."""
+    found = find_certificate(sp.Integer(-1), [])
+    assert found.rest == 1
+    assert found.decision.status == "undecided"
+    assert find_certificate(sp.Integer(1), []).decision.status == "refuted"
+
+
+@pytest.mark.parametrize("form", [EG**2, GAP * EG, VV / EE, GAP**2], ids=str)
+def test_a_product_of_products_is_no_quadratic_form(form):
+    with pytest.raises(BadInput, match="linear in inner products"):
+        sum_of_squares(form)
 
 
 def test_an_order_that_misses_a_vector_is_refused():
@@ -81,7 +101,6 @@ def test_an_order_that_misses_a_vector_is_refused():
         sum_of_squares(EG + EE, order="vg")
 
 
-A, B = POSITIVE
 SIGNS = {
     A + B * NONNEGATIVE: True,
     A**2 - 2 * A * B + B**2: True,
@@ -90,6 +109,9 @@ SIGNS = {
     -A / (1 + B): False,
     A**2 - A + 1: True,  # no root, by Sturm's count
     A**2 - 3 * A + 1: False,
+    A**2 - 2 * sp.sqrt(2) * A + 1: False,  # negative at 1
+    A**2 - 2 * sp.sqrt(2) * A + 3: False,  # positive, but Sturm counts over ℚ alone
+    A**2 + sp.sqrt(2) * A: True,
     NONNEGATIVE**2 - NONNEGATIVE + 1: True,
     FREE: False,
     FREE**2 + 1: True,
@@ -174,15 +196,82 @@ def test_a_function_that_only_convexity_allows_refutes():
     assert witness[sp.Symbol("power of f")] == 1
     # With F >= |g|²/(2L) among the hypotheses |x| is no longer a witness.
     smoothness = sp.Symbol("L", positive=True)
-    bounded = find_certificate(left, [*using, cocoercive(smoothness)])
+    bounded = find_certificate(left, [*using, smooth_at_minimum(smoothness)])
     assert bounded.decision.status == "undecided"
+
+
+EHE = inner("e", "He")
+ON_POWERS = {
+    "half the Hessian is too little": (2, 2 * EG - EHE, True),
+    "as on quadratics, p = 4": (4, 2 * EG - EHE, False),
+    "the slope 3 of the gradient, p = 4": (4, 2 * EHE - 5 * EG, True),
+    "its square, p = 4": (4, 8 * GG - inner("He", "He"), False),
+    "the square of 3, p = 4": (4, inner("He", "He") - 8 * GG, True),
+    "no curvature, p = 1": (1, EHE, False),
+    "no curvature against the gap, p = 1": (1, GAP - EHE, True),
+    "largest at the kink, p = 1": (1, VV - EE, True),
+}
+
+
+@pytest.mark.parametrize("case", ON_POWERS.values(), ids=ON_POWERS)
+def test_a_witness_is_one_on_the_power_itself(case):
+    """The products again from derivatives of f = κ|x|^p/p, κ = λ|e|^{2-p}."""
+    power, left, refuted = case
+    found = on_powers(left, [], power)
+    assert (found is not None) is refuted
+    if found is None:
+        return
+    value = {s.name: x for s, x in (found.witness or {}).items()}
+    assert value["power of f"] == power
+    x = sp.Symbol("x", real=True)
+    e, v = value["e"], value["v"]
+    f = value["lambda"] * abs(e) ** (2 - power) * abs(x) ** power / power
+    g, curvature = (sp.diff(f, x, k).subs(x, e) for k in (1, 2))
+    table = {GAP: f.subs(x, e), EE: e**2, EG: e * g, GG: g**2, VV: v**2}
+    table |= {EHE: e * curvature * e, inner("He", "He"): (curvature * e) ** 2}
+    low, high = found.gap or (0, 0)
+    assert 0 < low <= float(left.subs(table)) <= high
+
+
+def test_e_is_not_zero_but_on_quadratics():
+    """|v|² > |e|²/ε only near e = 0, where λ = κ|e|^{p-2} is no free number."""
+    left = VV - 10**14 * EE
+    quadratic_one = on_powers(left, [])
+    assert (quadratic_one.witness or {})[sp.Symbol("e", real=True)] == 0
+    assert on_powers(left, [], 4) is None
+
+
+@pytest.mark.parametrize("bound", [smooth, lipschitz, smooth_at_minimum])
+def test_a_hypothesis_about_a_minimum_excludes_maxima(bound):
+    """-(f - f*) <= 0 is true in each class; a concave f has no minimum."""
+    smoothness = sp.Symbol("L", positive=True)
+    found = find_certificate(-GAP, [bound(smoothness)])
+    assert found.decision.status != "refuted"
+    # A true counterexample of the class is still found.
+    assert find_certificate(GAP, [bound(smoothness)]).decision.status == "refuted"
+    # Without a minimum x* is any stationary point.
+    assert find_certificate(-GAP, []).decision.status == "refuted"
+
+
+def test_convexity_and_smoothness_make_the_gradient_co_coercive():
+    smoothness = sp.Symbol("L", positive=True)
+    left = -cocoercive(smoothness).expression
+    assert left == GG / smoothness - EG
+    using = [smooth_convex(smoothness), smooth_at_minimum(smoothness)]
+    assert find_certificate(left, using).proved
+    # Of smoothness alone it is not true, nor with a larger constant.
+    assert find_certificate(left, using[1:]).decision.status != "proved"
+    better = -cocoercive(smoothness * sp.Rational(999, 1000)).expression
+    assert find_certificate(better, using).decision.status == "refuted"
 
 
 MU, L = sp.symbols("mu L", positive=True)
 TRUE_ON_QUADRATICS = {
     "strongly convex": (strongly_convex(MU), MU, None),
     "growth": (growth(MU), MU, None),
-    "cocoercive": (cocoercive(L), None, L),
+    "convex and smooth": (smooth_convex(L), None, L),
+    "co-coercive": (cocoercive(L), None, L),
+    "smooth, at a minimum": (smooth_at_minimum(L), None, L),
     "smooth": (smooth(L), None, L),
     "lipschitz": (lipschitz(L), None, L),
     "curved": (curved("v", MU), MU, None),
