@@ -136,7 +136,8 @@ class Correspondence:
                 the step index) where the dynamics does not depend on it.
 
         Raises:
-            BadInput: an unknown or missing name, or a value out of range.
+            BadInput: an unknown or missing name, a value out of range, or values that
+                the optimiser does not take together.
         """
         known = (*self.required, *self.defaults)
         unknown = sorted(set(hyper) - set(known))
@@ -152,6 +153,7 @@ class Correspondence:
             if not (callable(value) and key == self.rate_name):
                 _check_range(self.name, key, value, self.range_of(key))
                 values[key] = jnp.asarray(value, jnp.asarray(0.0).dtype)
+        self.optimizer(values)  # what it refuses is told here, by its own doors
         return Pairing(self, values)
 
     def scheme_at(self, hyper: Hyper) -> Scheme | None:

@@ -124,10 +124,7 @@ def from_inertial_newton(
             f"β = (2-αγ)γ = {float((1 + kept) * gamma):g}, gradient descent αβ = 1; "
             "to_quasi_hyperbolic takes any point."
         )
-    if kept < -ROUNDING:
-        raise BadInput(
-            f"αγ = {float(alpha * gamma):g} > 1 would be a negative momentum."
-        )
+    require_momentum(kept, "αγ", alpha * gamma)
     found = not fits[0] if nesterov is None else nesterov
     return SgdSettings(eta, jnp.maximum(kept, 0.0), found)
 
@@ -174,7 +171,7 @@ def to_quasi_hyperbolic(
     require_number("friction", friction, positive=True)
     gamma, alpha, beta = (parameter(a) for a in point)
     kept = 1 - alpha * gamma
-    if not is_traced(kept) and float(kept) == 0:
+    if not is_traced(kept) and abs(float(kept)) <= ROUNDING:
         raise BadInput(f"αγ = 1 leaves no momentum to mix; got γ = {step}.")
     return QuasiHyperbolic(gamma / alpha, kept, (1 - alpha * beta) / kept)
 
@@ -241,6 +238,21 @@ def modified_start(
     g = objective.gradient(x0)
     acceleration = (alpha * beta - 1) * g + beta**2 * objective.hvp(x0, g)
     return PhaseState(x0, -beta * g - gamma / 2 * acceleration)
+
+
+def require_momentum(momentum: Any, name: str, value: Any) -> None:
+    """Refuse a momentum below 0, beyond rounding (traced ones pass).
+
+    Args:
+        momentum: m = 1 - a, or a number of its sign.
+        name: of a.
+        value: a.
+
+    Raises:
+        BadInput: with a, which is above 1.
+    """
+    if not is_traced(momentum) and float(momentum) < -ROUNDING:
+        raise BadInput(f"{name} = {float(value):g} > 1 would be a negative momentum.")
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
+from discretize.optimizers.leaves import map_params, step_leaves
 from flows import BadInput
 from flows.door import require_number
 from flows.dynamics import require_range
@@ -75,7 +75,9 @@ def inna(
         precision.
 
     Raises:
-        BadInput: a number out of its range, an unknown start; at `update`, no params.
+        BadInput: a number out of its range, an unknown start; parameters or gradients
+            that are no real floats; at `update`, no params, or gradients of another
+            structure or shape.
     """
     if not isinstance(start, str) or start not in STARTS:
         raise BadInput(f"start is one of {', '.join(STARTS)}; got {start!r:.60}.")
@@ -128,7 +130,7 @@ def inertial_newton_steps(
             a, b = _like(x, alpha, beta)
             return (1 - a * b) * x
 
-        return InnaState(jnp.zeros((), jnp.int32), jax.tree.map(psi, params))
+        return InnaState(jnp.zeros((), jnp.int32), map_params(psi, params))
 
     def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
@@ -146,20 +148,8 @@ def inertial_newton_steps(
             move = d + b * g if idle else d + b * g + w * x
             return -h * move, psi - h * d
 
-        slopes, tree = jax.tree.flatten(updates)
-        pairs = [
-            step(*leaves)
-            for leaves in zip(
-                slopes,
-                jax.tree.leaves(params),
-                jax.tree.leaves(state.psi),
-                strict=True,
-            )
-        ]
-        moves, psis = ([pair[i] for pair in pairs] for i in range(2))
-        count = optax.safe_increment(state.count)
-        psi = jax.tree.unflatten(tree, psis)
-        return jax.tree.unflatten(tree, moves), InnaState(count, psi)
+        moves, psi = step_leaves(step, updates, params, state.psi)
+        return moves, InnaState(optax.safe_increment(state.count), psi)
 
     return optax.GradientTransformation(init_fn, update_fn)
 

@@ -7,6 +7,9 @@ from typing import Any
 import optax
 
 from discretize.optimizers.inna import inertial_newton_steps
+from discretize.optimizers.leaves import behind_door
+from flows.door import require_number
+from flows.dynamics import require_range
 
 
 def innaprop(
@@ -43,11 +46,16 @@ def innaprop(
         An optax optimiser; `update` needs `params`.
 
     Raises:
-        BadInput: a number out of its range; at `update`, no params.
+        BadInput: as `inna`.
     """
-    return optax.chain(
-        optax.scale_by_rms(decay, eps, eps_in_sqrt=False, bias_correction=True),
-        inertial_newton_steps(
-            learning_rate, alpha, beta, weight_decay, decay_first=True
-        ),
+    require_number("decay", decay)
+    require_range("decay", decay, below=1.0)
+    require_number("eps", eps, positive=True)
+    return behind_door(
+        optax.chain(
+            optax.scale_by_rms(decay, eps, eps_in_sqrt=False, bias_correction=True),
+            inertial_newton_steps(
+                learning_rate, alpha, beta, weight_decay, decay_first=True
+            ),
+        )
     )

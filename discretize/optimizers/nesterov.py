@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Int
 
+from discretize.inertial_newton import require_momentum
+from discretize.optimizers.leaves import map_params, step_leaves
 from flows import BadInput
 from flows.door import require_number
+from flows.types import is_traced
 
 
 class NesterovState(NamedTuple):
@@ -41,18 +45,30 @@ def nag_c_momentum(k: Any, *, friction: Any = 3.0, indexing: str = "su") -> Any:
     the second.
 
     Args:
-        k: step, counted as in the paper; a number or an array.
-        friction: r; 3 is Nesterov's.
+        k: step, counted as in the paper (from 1 for "su", from 0 for "shi"); a number
+            or an array.
+        friction: r > 0; 3 is Nesterov's.
         indexing: "su" (Su, Boyd and Candès) or "shi" (Shi, Du, Jordan and Su).
 
     Returns:
         c_k.
 
     Raises:
-        BadInput: another indexing.
+        BadInput: another indexing, a step before the first, a friction that is not
+            positive (traced ones pass).
     """
     if indexing not in ("su", "shi"):
         raise BadInput(f'indexing is "su" or "shi"; got {indexing!r}.')
+    require_number("friction", friction, positive=True)
+    first = 1 if indexing == "su" else 0
+    if not is_traced(k):
+        kinds = int | float | np.generic | np.ndarray | jax.Array
+        real = isinstance(k, kinds) and np.asarray(k).dtype.kind in "iuf"
+        if not (real and np.all(np.isfinite(k)) and np.all(np.asarray(k) >= first)):
+            raise BadInput(
+                f'k is a number or an array, from {first} for "{indexing}"; got '
+                f"{k!r:.60}."
+            )
     steps = k - 1 if indexing == "su" else k
     return steps / (steps + friction)
 
@@ -87,7 +103,9 @@ def nag_c(learning_rate: Any, friction: Any = 3.0) -> optax.GradientTransformati
         An optax optimiser with a `NesterovState`.
 
     Raises:
-        BadInput: a learning rate or a friction that is not positive.
+        BadInput: a learning rate or a friction that is not positive; parameters or
+            gradients that are no real floats; at `update`, gradients of another
+            structure or shape.
     """
     _require_rate(learning_rate)
     require_number("friction", friction, positive=True)
@@ -113,16 +131,20 @@ def nag_sc(learning_rate: Any, strong_convexity: Any) -> optax.GradientTransform
 
     Args:
         learning_rate: s, a number > 0 or an optax schedule (1/curvature).
-        strong_convexity: μ > 0 (curvature).
+        strong_convexity: μ > 0 (curvature), with μs <= 1.
 
     Returns:
         An optax optimiser with a `NesterovState`.
 
     Raises:
-        BadInput: a learning rate or a strong convexity that is not positive.
+        BadInput: a learning rate or a strong convexity that is not positive, μs > 1
+            (not seen of a schedule); otherwise as `nag_c`.
     """
     _require_rate(learning_rate)
     require_number("strong_convexity", strong_convexity, positive=True)
+    if not callable(learning_rate):
+        product = strong_convexity * learning_rate  # 1 - μs has the sign of m
+        require_momentum(1 - product, "μs", product)
 
     def momentum(k, rate):
         del k
@@ -150,7 +172,8 @@ def _two_sequences(learning_rate: Any, momentum: Callable) -> Any:
 
     def init_fn(params):
         return NesterovState(
-            jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params)
+            jnp.zeros((), jnp.int32),
+            map_params(lambda x: jnp.zeros(x.shape, x.dtype), params),
         )
 
     def update_fn(updates, state, params=None):
@@ -158,17 +181,14 @@ def _two_sequences(learning_rate: Any, momentum: Callable) -> Any:
         k = state.steps
         rate = learning_rate(k) if callable(learning_rate) else learning_rate
 
-        def move(g, offset):
+        def step(g, offset):
             s = jnp.asarray(rate, g.dtype)
             c = jnp.asarray(momentum(k.astype(g.dtype), s), g.dtype)
             ahead = c * (offset - s * g)
-            return ahead, ahead - s * g
+            return ahead - s * g, ahead
 
-        both = jax.tree.map(move, updates, state.offset)
-        offset, update = jax.tree.transpose(
-            jax.tree.structure(updates), jax.tree.structure((0, 0)), both
-        )
-        return update, NesterovState(jnp.asarray(optax.safe_increment(k)), offset)
+        moves, offset = step_leaves(step, updates, state.offset)
+        return moves, NesterovState(jnp.asarray(optax.safe_increment(k)), offset)
 
     return optax.GradientTransformation(init_fn, update_fn)
 

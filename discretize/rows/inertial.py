@@ -12,6 +12,7 @@ from discretize.correspondence import Correspondence, Order
 from discretize.inertial_newton import (
     modified_inertial_newton,
     modified_start,
+    require_momentum,
     to_inertial_newton,
 )
 from discretize.optimizers.inna import inna
@@ -56,9 +57,10 @@ def _inna(hyper):
 
 
 def inna_limit(hyper: Any) -> Any:
-    """γ times the largest curvature λ at which INNA is stable, 0 where there is none.
+    """γ times the largest λ such that INNA is stable at all smaller positive ones.
 
-    Stable: γ < β + α/λ and γλ(2β - γ) < 4 - 2αγ.
+    Stable: γ < β + α/λ and γλ(2β - γ) < 4 - 2αγ. 0 for αγ >= 2, where at most an
+    interval of curvatures is stable (γ > 2β), away from 0 for αγ > 2.
     """
     h, a, b = (hyper[name] for name in ("learning_rate", "alpha", "beta"))
     ahead, free = h - b, 2 * b - h
@@ -169,6 +171,7 @@ def _inertial_scaling(nesterov: bool) -> Correspondence:
 
     def optimizer(hyper):
         h, a = hyper["step"], hyper["friction"]
+        require_momentum(1 - a * h, "αγ", a * h)
         return optax.sgd(h**2, momentum=1 - a * h, nesterov=nesterov)
 
     def start(flow, hyper, x):
@@ -190,7 +193,7 @@ def _inertial_scaling(nesterov: bool) -> Correspondence:
         ranges={"step": "> 0"},
         rate_name="step",
         conventions=(
-            "η = γ², m = 1 - αγ at fixed friction α; time of a step: γ",
+            "η = γ², m = 1 - αγ >= 0 at fixed friction α; time of a step: γ",
             f"mass 1 - αγ/2, Hessian damping {damping}",
             "the flow starts at the velocity that matches the first step to O(γ²)",
         ),
@@ -209,7 +212,7 @@ INERTIAL_HEAVY_BALL = replace(
     relation=Order(1.0, "sup"),
     flow_order=Order(1.0, "sup"),
     conventions=(
-        "η = γ², m = 1 - αγ at fixed friction α; time of a step: γ",
+        "η = γ², m = 1 - αγ >= 0 at fixed friction α; time of a step: γ",
         "velocity 0 at the start",
     ),
     source=POLYAK,

@@ -98,7 +98,7 @@ NAG_SC = Correspondence(
     ranges={"strong_convexity": "> 0"},
     conventions=(
         "time of a step: √s, s the learning rate; the order is in √s",
-        "is optax.sgd(nesterov) of momentum (1 - √(μs))/(1 + √(μs)), μ fixed",
+        "is optax.sgd(nesterov) of momentum (1 - √(μs))/(1 + √(μs)), μ fixed, μs <= 1",
         "the flow starts with the velocity -(3/2)√s ∇f(x₀), matched to the first step",
     ),
     limit=_limit,

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from discretize import (
     HEAVY_BALL_AS_INNA,
+    INERTIAL_HEAVY_BALL,
     INNA,
+    MODIFIED_HEAVY_BALL,
     MODIFIED_NESTEROV,
     NESTEROV_AS_INNA,
     compare,
@@ -131,6 +133,8 @@ def test_every_point_of_inna_is_quasi_hyperbolic_momentum():
     assert np.max(np.abs(x)) < 0.9
     with pytest.raises(BadInput, match="αγ = 1"):
         to_quasi_hyperbolic(0.5, 2.0, 0.4)
+    with pytest.raises(BadInput, match="αγ = 1"):
+        to_quasi_hyperbolic(0.47, 1 / 0.47, 0.4)  # 1 - αγ is a rounding
     with pytest.raises(BadInput, match="friction"):
         to_quasi_hyperbolic(0.5, 0.0, 0.4)
 
@@ -170,6 +174,10 @@ def test_rows_refuse_a_momentum_of_one_and_say_what_they_take():
         INNA(learning_rate=0.1, momentum=0.9)
     with pytest.raises(BadInput, match="beta is a number > 0"):
         INNA(learning_rate=0.1, beta=0.0)
+    for row in (MODIFIED_HEAVY_BALL, MODIFIED_NESTEROV, INERTIAL_HEAVY_BALL):
+        with pytest.raises(BadInput, match=r"αγ = 1.5 > 1 .* negative momentum"):
+            row(step=0.1, friction=15.0)
+        assert row(step=0.1, friction=10.0)
     pairing = MODIFIED_NESTEROV(step=0.1, friction=0.7)
     assert float(pairing.step_sizes(1)) == pytest.approx(0.1)
     optimizer = pairing.row.optimizer(pairing.hyper)

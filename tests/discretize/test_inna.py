@@ -78,10 +78,10 @@ def by_hand(start="pytorch", speed=1.0, power=0.0, decay=0.0, numbers=(0.1, 0.5,
     return x
 
 
-def same(found, hand, rtol=1e-12):
+def same(found, hand, atol=1e-12):
     # twenty-five steps, in which ψ/β cancels against x/β: some hundred roundings
     for name in PARAMS:
-        np.testing.assert_allclose(found[name], hand[name], rtol=0, atol=rtol)
+        np.testing.assert_allclose(found[name], hand[name], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("start", ["pytorch", "tensorflow", "keras"])
@@ -190,6 +190,16 @@ def test_the_limit_is_that_of_the_step_itself():
     assert limits[-1] == 0  # αγ > 2
 
 
+def test_a_stable_interval_away_from_0_is_no_limit():
+    """αγ = 3: stable for 2.5 < λ < 3.33 alone, from the radius of the step."""
+    h, a, b = 1.0, 3.0, 0.1
+    for lam, stable in ((0.01, False), (2.49, False), (2.51, True), (3.33, True)):
+        move = np.array([[a - 1 / b + b * lam, 1 / b], [a - 1 / b, 1 / b]])
+        radius = np.max(np.abs(np.linalg.eigvals(np.eye(2) - h * move)))
+        assert (radius < 1) == stable
+    assert inna_limit({"learning_rate": h, "alpha": a, "beta": b}) == 0
+
+
 @pytest.mark.slow
 def test_the_limit_is_that_of_the_traced_optimiser():
     limit = stability(inna(0.1, 0.5, 0.3)).limit
@@ -212,6 +222,12 @@ def test_doors():
     ):
         with pytest.raises(BadInput, match=next(iter(bad))):
             inna(**bad)
-    optimizer = inna()
-    with pytest.raises(BadInput, match="params"):
-        optimizer.update(jnp.zeros(2), optimizer.init(jnp.zeros(2)))
+    for wrong in (-1, 1, 2, np.nan, "a"):
+        with pytest.raises(BadInput, match="decay"):
+            innaprop(decay=wrong)
+    for wrong in (-1, 0, np.nan, None):
+        with pytest.raises(BadInput, match="eps is one finite number > 0"):
+            innaprop(eps=wrong)
+    for optimizer in (inna(), innaprop()):
+        with pytest.raises(BadInput, match="params"):
+            optimizer.update(jnp.zeros(2), optimizer.init(jnp.zeros(2)))

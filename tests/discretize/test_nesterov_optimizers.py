@@ -153,7 +153,15 @@ def test_hyperparameters_can_be_injected():
         (lambda: nag_c("fast"), "learning_rate"),
         (lambda: nag_c(0.1, -3), "friction"),
         (lambda: nag_sc(0.1, 0.0), "strong_convexity"),
+        (lambda: nag_sc(1.0, 4.0), "μs = 4 > 1"),
         (lambda: nag_c_momentum(3, indexing="nesterov"), "indexing"),
+        (lambda: nag_c_momentum(0), 'k is .* from 1 for "su"; got 0'),
+        (lambda: nag_c_momentum(-1, indexing="shi"), 'from 0 for "shi"; got -1'),
+        (lambda: nag_c_momentum(np.array([1.0, np.nan])), "k is"),
+        (lambda: nag_c_momentum("3"), "k is"),
+        (lambda: nag_c_momentum(1, friction=0), "friction"),
+        (lambda: nag_c_momentum(1, friction="a"), "friction"),
+        (lambda: NAG_SC(learning_rate=0.1, strong_convexity=100), "μs = 10 > 1"),
         (lambda: NAG_SC(learning_rate=0.1), "strong_convexity"),
         (lambda: NAG_C(learning_rate=0.1, friction=0.0), "friction"),
     ],
@@ -161,6 +169,10 @@ def test_hyperparameters_can_be_injected():
 def test_bad_input_is_named_at_the_door(build, named):
     with pytest.raises(BadInput, match=named):
         build()
+
+
+def test_at_the_edge_of_its_range_nag_sc_is_gradient_descent():
+    assert_same(run(nag_sc(0.1, 10.0))[0], run(optax.sgd(0.1))[0])
 
 
 def radius(curvature, momentum):
