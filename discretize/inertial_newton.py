@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows import BadInput, InertialNewtonFlow, Objective, PhaseState
-from flows.door import require_number
+from flows.door import as_position, require_instance, require_number
 from flows.dynamics import parameter, require_range
 from flows.types import is_traced
 
@@ -229,9 +229,14 @@ def modified_start(
 
     Returns:
         Position and velocity.
+
+    Raises:
+        BadInput: no objective, a position that is no array of floats, numbers out of
+            range.
     """
+    require_instance(objective, Objective, "modified_start takes an objective")
     _require_point(step, friction, hessian_damping)
-    x0 = jnp.asarray(x0)
+    x0 = as_position("x0", x0)
     gamma, alpha, beta = (
         jnp.asarray(a, x0.dtype) for a in (step, friction, hessian_damping)
     )

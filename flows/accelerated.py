@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.door import require_number
+from flows.door import as_position, require_instance, require_number
 from flows.dynamics import parameter, require_range
 from flows.objective import Objective
 from flows.phase import PhaseState
@@ -104,10 +104,13 @@ def accelerated_start(
         Position, up to O(t0⁶), and velocity, up to O(t0⁵).
 
     Raises:
-        BadInput: t0 is not positive.
+        BadInput: another flow, a position that is no array of floats, t0 <= 0.
     """
+    require_instance(
+        flow, AcceleratedFlow, "accelerated_start takes an AcceleratedFlow"
+    )
     require_number("t0", t0, positive=True)
-    x0, r = jnp.asarray(x0), flow.friction
+    x0, r = as_position("x0", x0), flow.friction
     t = jnp.asarray(t0, x0.dtype)
     g = flow.objective.gradient(x0)
     hg = flow.objective.hvp(x0, g)

@@ -13,12 +13,12 @@ from flows.errors import BadInput
 from flows.types import is_traced
 
 
-def require_instance(value: Any, kind: type, what: str) -> None:
+def require_instance(value: Any, kind: type | tuple[type, ...], what: str) -> None:
     """Refuse a class in place of its instance, and anything of another kind.
 
     Args:
         value: what was given.
-        kind: the accepted class.
+        kind: the accepted class, or several.
         what: the argument and an example, as the subject of a sentence.
 
     Raises:
@@ -75,6 +75,21 @@ def as_floats(name: str, value: Any) -> np.ndarray:
     if real is None:
         raise BadInput(f"{name} is an array of real numbers; got complex ones.")
     return real
+
+
+def as_position(name: str, x: Any) -> Any:
+    """The position of a start as a jax array, floats as `solve` takes them.
+
+    Raises:
+        BadInput: integers, a list, or anything else that is no array of floats.
+    """
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise BadInput(
+            f"{name} is an array of floats, such as jnp.array([1.0, 2.0]); got "
+            f"{x!r:.60}."
+        )
+    return jnp.asarray(x)
 
 
 def require_state(dynamics: Dynamics, y: Any) -> None:

@@ -122,6 +122,16 @@ class Flow(Dynamics):
         del t0, t1
         return False
 
+    def require_over(self, t0: Any, t1: Any) -> None:
+        """Refuse times between which the model has no meaning, as far as is known.
+
+        `flows.solve` asks before it starts; what decides must be concrete.
+
+        Raises:
+            BadInput: with what is out of its range, and where.
+        """
+        del t0, t1
+
     @abstractmethod
     def vector_field(self, t: Any, y: State) -> State:
         """dy/dt at (t, y), of y's structure; None in place of integer leaves."""

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flows.door import require_number
+from flows.door import as_position, require_instance, require_number
 from flows.dynamics import parameter
 from flows.objective import Objective
 from flows.phase import PhaseState
@@ -143,8 +143,19 @@ def high_resolution_start(
 
     Returns:
         The time (1/√curvature) and the state.
+
+    Raises:
+        BadInput: another flow, a position that is no array of floats.
     """
-    x0 = jnp.asarray(x0)
+    kinds = (
+        HighResolutionHeavyBallFlow,
+        HighResolutionNesterovFlow,
+        HighResolutionAcceleratedFlow,
+    )
+    require_instance(
+        flow, kinds, "high_resolution_start takes one of the HighResolution...Flow"
+    )
+    x0 = as_position("x0", x0)
     s, g = jnp.sqrt(flow.learning_rate), flow.objective.gradient(x0)
     if isinstance(flow, HighResolutionAcceleratedFlow):
         return 1.5 * s, PhaseState(x0, -s * g)
@@ -210,10 +221,11 @@ def bregman_start(flow: BregmanFlow, x0: Float[Array, " n"], t0: Scalar) -> Phas
         t0: start of the numerical solution.
 
     Raises:
-        BadInput: t0 is not positive.
+        BadInput: another flow, a position that is no array of floats, t0 <= 0.
     """
+    require_instance(flow, BregmanFlow, "bregman_start takes a BregmanFlow")
     require_number("t0", t0, positive=True)
-    x0, p = jnp.asarray(x0), flow.power
+    x0, p = as_position("x0", x0), flow.power
     t = jnp.asarray(t0, x0.dtype)
     g = flow.objective.gradient(x0)
     first = flow.scale / 2 * g

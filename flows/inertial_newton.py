@@ -18,6 +18,7 @@ from flows.second_order import (
     coefficient_at,
     often_relaxed,
     require_coefficient,
+    require_coefficients_over,
 )
 
 _FRICTION = {"nonnegative": True, "symbol": r"\alpha"}
@@ -223,6 +224,10 @@ class ImplicitHessianFlow(Flow):
     def stiff(self, t0: Any, t1: Any) -> bool:
         """As the explicit flow of the same friction and of Hessian damping bβ."""
         return often_relaxed(self, t0, t1)
+
+    def require_over(self, t0: Any, t1: Any) -> None:
+        """See `require_coefficients_over`."""
+        require_coefficients_over(self, t0, t1)
 
     def coefficients(self, t: Any) -> Coefficients:
         """Those of the flow with explicit damping, m, α, bβ and b at time t."""

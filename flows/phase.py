@@ -7,6 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flows.door import as_position
+
 
 class PhaseState(NamedTuple):
     """A position and its velocity.
@@ -21,5 +23,10 @@ class PhaseState(NamedTuple):
 
 
 def at_rest(x: Float[Array, " n"]) -> PhaseState:
-    """The state of velocity 0 in x."""
+    """The state of velocity 0 in x.
+
+    Raises:
+        BadInput: x is no array of floats.
+    """
+    x = as_position("x", x)
     return PhaseState(x, jnp.zeros_like(x))

@@ -145,7 +145,7 @@ class DampedHessian(eqx.Module):
         converter=coefficient, metadata={"nonnegative": True, "symbol": r"\alpha"}
     )
     hessian_damping: Any = eqx.field(
-        converter=coefficient, metadata={"positive": True, "symbol": r"\beta"}
+        converter=coefficient, metadata={"nonnegative": True, "symbol": r"\beta"}
     )
 
     def __call__(self, t: Any, x: Float[Array, " n"]) -> Float[Array, "n n"]:
@@ -170,19 +170,23 @@ def levenberg_marquardt_flow(
     Args:
         objective: f.
         friction: α >= 0 (time · curvature).
-        hessian_damping: β >= 0 (time).
+        hessian_damping: β >= 0 (time), not 0 beside α = 0.
 
     Returns:
         A `PreconditionedFlow` with P = α I + β ∇²f.
 
     Raises:
-        BadInput: no objective, or a number that is negative or not finite.
+        BadInput: no objective, a number that is negative or not finite, or two that
+            are 0.
     """
     require_instance(
         objective, Objective, "levenberg_marquardt_flow takes an objective"
     )
     require_coefficient("friction", friction)
     require_coefficient("hessian_damping", hessian_damping)
+    numbers = [a for a in (friction, hessian_damping) if not callable(a)]
+    if len(numbers) == 2 and not is_traced(numbers) and not any(map(float, numbers)):
+        raise BadInput("friction and hessian_damping are not both 0.")
     metric = DampedHessian(objective, friction, hessian_damping)
     return PreconditionedFlow(objective, metric)
 

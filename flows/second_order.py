@@ -15,12 +15,16 @@ import numpy as np
 
 from flows.door import require_number
 from flows.dynamics import Flow, parameter, require_range
+from flows.errors import BadInput
 from flows.objective import Objective
 from flows.phase import PhaseState
 from flows.types import is_traced
 
 MANY_RELAXATIONS = 1e4
 """∫ (a + β L)/m dt from which a second-order flow counts as stiff."""
+
+LOOKED_AT = 9
+"""Equal times of a solve at which functions of time are looked at, both ends too."""
 
 
 class Coefficients(NamedTuple):
@@ -43,8 +47,9 @@ class SecondOrderFlow(Flow):
     r"""m(t) x'' + a(t) x' + β(t) ∇²f(x) x' + b(t) ∇f(x) = 0.
 
     State: `PhaseState`, position and velocity of shape [n]. A subclass gives the
-    coefficients. The energy b f(x) + m |v|²/2 has the derivative
-    b' f + (m'/2 - a) |v|² - β v·∇²f v.
+    coefficients; where some are functions of time, `solve` looks at them in a few times
+    before it starts, and refuses a mass <= 0 or a value that is not finite. The energy
+    b f(x) + m |v|²/2 has the derivative b' f + (m'/2 - a) |v|² - β v·∇²f v.
     """
 
     objective: eqx.AbstractVar[Objective]
@@ -71,6 +76,10 @@ class SecondOrderFlow(Flow):
         """
         return often_relaxed(self, t0, t1)
 
+    def require_over(self, t0: Any, t1: Any) -> None:
+        """See `require_coefficients_over`."""
+        require_coefficients_over(self, t0, t1)
+
 
 def often_relaxed(flow: Any, t0: Any, t1: Any) -> bool:
     """Whether ∫ (a + β L)/m dt from t0 to t1 is above `MANY_RELAXATIONS`.
@@ -95,10 +104,52 @@ def often_relaxed(flow: Any, t0: Any, t1: Any) -> bool:
     start, step, total = np.asarray(t0), (np.asarray(t1) - np.asarray(t0)) / 4, 0.0
     flow = jax.tree.map(_as_numpy, flow)
     for k in range(4):
-        m, a, beta, _ = flow.coefficients((start + (k + 0.5) * step)[()])
+        now = flow.coefficients((start + (k + 0.5) * step)[()])
+        if is_traced(now):  # a function of time that closes over a traced number
+            return False
+        m, a, beta, _ = now
         hold = float(a) if beta is None else float(a) + float(beta) * float(steepest)
         total += hold / float(m) * float(step)
     return total > MANY_RELAXATIONS
+
+
+def require_coefficients_over(flow: Any, t0: Any, t1: Any) -> None:
+    """Refuse a mass <= 0, or a coefficient that is not finite, between two times.
+
+    Asked only where a field of the flow is a function of time, and then in `LOOKED_AT`
+    equal times: a function that leaves its range between two of them alone passes. A
+    friction or a damping may be negative for a while.
+
+    Args:
+        flow: with `coefficients`.
+        t0: start time.
+        t1: end time.
+
+    Raises:
+        BadInput: with the coefficient, its value and the time. Nothing is refused
+            where a time or the coefficients are traced.
+    """
+    fields = {name: value for name, value in vars(flow).items() if name != "objective"}
+    if not any(map(callable, fields.values())) or is_traced((flow, t0, t1)):
+        return
+    name, flow = type(flow).__name__, jax.tree.map(_as_numpy, flow)
+    with np.errstate(all="ignore"):  # what is not finite is told below
+        for t in np.linspace(t0, t1, LOOKED_AT, dtype=np.asarray(t0).dtype):
+            now = flow.coefficients(t)
+            if is_traced(now):
+                return
+            for part, value in now._asdict().items():
+                if value is None or _in_range(part, value):
+                    continue
+                wanted = "> 0 and finite" if part == "mass" else "finite"
+                raise BadInput(
+                    f"{name} has the {part} {float(value):g} at t = {t:g} between "
+                    f"t0 = {t0:g} and t1 = {t1:g}; it is {wanted}."
+                )
+
+
+def _in_range(part: str, value: Any) -> bool:
+    return bool(np.all(np.isfinite(value) & ((part != "mass") | (value > 0))))
 
 
 def _as_numpy(leaf: Any) -> Any:
@@ -121,7 +172,7 @@ def coefficient_at(value: Any, t: Any) -> Any:
 def require_coefficient(name: str, value: Any, *, positive: bool = False) -> None:
     """Refuse a number that is negative, not finite, or 0 where it must be positive.
 
-    Functions of time pass: what they are is seen only along a run.
+    Functions of time pass: `require_coefficients_over` looks at them before a solve.
 
     Raises:
         BadInput: with the name and the value.

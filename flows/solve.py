@@ -123,7 +123,8 @@ def solve(
     Raises:
         BadInput: t1 <= t0, non-finite start or times, saved times outside [t0, t1], a
             start of another length than the objective, a field of another shape than
-            the state, a random model, objects that are not diffrax's.
+            the state, a random model, objects that are not diffrax's, coefficients
+            of a second-order flow out of their range.
         NonFiniteState: the solution left the finite numbers, or grew so fast that it
             was about to: |y|/|v| below 1e-6 of t1 - t0 where the solver gave up.
         SolveFailed: another reason, with diffrax's words; where steps were held by
@@ -138,6 +139,7 @@ def solve(
     if dt0 is not None:
         require_number("dt0", dt0, positive=True)
     t0, t1 = as_array(t0, dtype), as_array(t1, dtype)
+    flow.require_over(t0, t1)
     saveat = _saveat(saveat, t0, t1)
     if isinstance(solver, AbstractStabilised):  # its state counts evaluations
         saveat = eqx.tree_at(lambda s: s.solver_state, saveat, True)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -165,6 +166,15 @@ def test_the_modified_start_matches_the_first_step():
         gaps.append(row)
     slopes = np.log2(np.array(gaps)[:-1] / np.array(gaps)[1:])
     np.testing.assert_allclose(slopes[-1], [3, 2], atol=0.25)
+
+
+def test_the_modified_start_takes_floats_and_an_objective(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    f, point, wrong = quadratic([0.5, 3.0]), (0.1, 0.7, 0.2), np.array([1, 2])
+    with pytest.raises(BadInput, match="x0 is an array of floats"):
+        modified_start(f, wrong, *point)  # pyright: ignore
+    with pytest.raises(BadInput, match="modified_start takes an objective"):
+        modified_start(type(f), jnp.ones(2), *point)  # pyright: ignore
 
 
 def test_rows_refuse_a_momentum_of_one_and_say_what_they_take():

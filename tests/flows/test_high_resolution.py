@@ -1,6 +1,9 @@
 """High-resolution flows and Bregman's family: starts, time change, limits."""
 
+from typing import Any
+
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.special import j1, jvp
@@ -87,6 +90,30 @@ def test_the_bregman_start_is_the_series_of_the_bessel_solution(p):
     coarse, fine = gaps(0.2 ** (2 / p)), gaps(0.1 ** (2 / p))
     orders = np.log(np.divide(coarse, fine)) / np.log(2 ** (2 / p))
     np.testing.assert_allclose(orders, [3 * p, 3 * p - 1], atol=0.1)
+
+
+STARTS: dict[str, Any] = {
+    "high_resolution_start": flows.high_resolution_start,
+    "bregman_start": lambda flow, x: flows.bregman_start(flow, x, 0.1),
+    "accelerated_start": lambda flow, x: flows.accelerated_start(flow, x, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_starts_take_floats_and_a_flow_of_theirs(name, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    flow, other = flows.BregmanFlow(F), flows.HighResolutionAcceleratedFlow(F, 0.1)
+    if name == "high_resolution_start":
+        flow, other = other, flow
+    if name == "accelerated_start":
+        flow = flows.AcceleratedFlow(F)
+    start = STARTS[name]
+    for wrong in (np.array([2, -1, 1]), [2.0, -1.0, 1.0]):
+        with pytest.raises(BadInput, match="x0 is an array of floats"):
+            start(flow, wrong)
+    for wrong in (other, type(flow), None):
+        with pytest.raises(BadInput, match=name):
+            start(wrong, jnp.asarray(X))
 
 
 @pytest.mark.parametrize("t0", [0.0, -1.0, np.nan])

@@ -50,3 +50,6 @@ def test_bad_input_is_refused():
         flows.levenberg_marquardt_flow(f, -0.1)
     with pytest.raises(BadInput, match="hessian_damping"):
         flows.levenberg_marquardt_flow(f, 0.1, np.nan)
+    with pytest.raises(BadInput, match="not both 0"):
+        flows.levenberg_marquardt_flow(f, 0, 0.0)
+    flows.levenberg_marquardt_flow(f, 0.0, lambda t: t)  # seen only along a run

@@ -1,7 +1,11 @@
 """Second-order flows against the equation in NumPy, and their coefficients."""
 
+from typing import Any
+
 import diffrax
+import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -114,6 +118,54 @@ def test_coefficients_out_of_range_are_refused(wrong):
         flows.InertialNewtonFlow(f, 1.0, 1.0, 0.0)
     with pytest.raises(BadInput, match="hessian_damping is one finite number > 0"):
         flows.InertialNewtonPsiFlow(f, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "message"),
+    [
+        ({"mass": lambda t: 1 - t}, "mass 0 at t = 1 between t0 = 0 and t1 = 2"),
+        ({"mass": lambda t: -1.0}, "mass -1 at t = 0"),
+        ({"mass": lambda t: 1 / (2 - t)}, "mass inf at t = 2"),
+        ({"friction": lambda t: 3 / t}, "friction inf at t = 0"),
+        ({"hessian_damping": lambda t: np.log(t - 1)}, "hessian_damping nan at t = 0"),
+        ({"force": lambda t: jnp.sqrt(1 - t)}, "force nan at t = 1.25"),
+    ],
+)
+def test_functions_that_leave_their_range_are_refused(coefficients, message):
+    numbers: dict[str, Any] = {"friction": 1.0, "hessian_damping": 0.5} | coefficients
+    flow, y = flows.InertialNewtonFlow(F, **numbers), flows.at_rest(jnp.asarray(X))
+    with pytest.raises(BadInput, match=f"InertialNewtonFlow has the {message}"):
+        flows.solve(flow, y, 0.0, 2.0)
+    numbers["lookahead"] = numbers.pop("hessian_damping")
+    flow = flows.ImplicitHessianFlow(F, **numbers)
+    with pytest.raises(BadInput, match="ImplicitHessianFlow has the"):
+        flows.solve(flow, y, 0.0, 2.0)
+
+
+def test_functions_in_their_range_are_not_refused():
+    """A negative friction is one, and so is whatever closes over a traced number."""
+    flow = flows.InertialNewtonFlow(F, lambda t: -0.5, 0.5, lambda t: 1 - t)
+    flow.require_over(0.0, 0.9)
+    with pytest.raises(BadInput, match="mass"):
+        flow.require_over(0.0, 1.0)
+    asked = []
+
+    def traced(rate):
+        flow = flows.InertialNewtonFlow(F, 0.5, 0.5, lambda t: rate - t)
+        flow.require_over(0.0, 2.0)
+        asked.append(flow.stiff(0.0, 2.0))
+        return rate
+
+    jax.eval_shape(traced, jnp.ones(()))
+    assert asked == [False]
+
+
+def test_a_start_at_rest_is_of_floats(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    wrong: Any
+    for wrong in ([1.0, 2.0], np.array([1, 2]), "x", None, 1.0):
+        with pytest.raises(BadInput, match="x is an array of floats"):
+            flows.at_rest(wrong)
 
 
 @pytest.mark.slow
