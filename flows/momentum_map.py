@@ -6,15 +6,20 @@ import cmath
 import math
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from flows.door import as_floats, require_number
 from flows.errors import BadInput
 from flows.oscillator import damped_oscillator
 from flows.ravel import require_finite
+from flows.types import is_traced
 
 _SAME = 1e-8
 """Relative distance at which eigenvalues count as equal: they move by √eps."""
+
+_LARGEST = 1e307
+"""Largest multiplier μ: e μ, which bounds Ψ where its rate is sought, is a float."""
 
 
 def linear_momentum_map(theta: Any, mass: Any, time: Any = 1.0) -> Any:
@@ -37,9 +42,23 @@ def linear_momentum_map(theta: Any, mass: Any, time: Any = 1.0) -> Any:
         Ψ(θ), of the shape to which the arguments broadcast.
 
     Raises:
-        BadInput: a mass that is not positive.
+        BadInput: no real numbers, a mass that is not positive, a negative time (traced
+            ones are not looked at).
     """
+    theta, mass, time = (
+        _real(name, value)
+        for name, value in (("theta", theta), ("mass", mass), ("time", time))
+    )
+    if not is_traced(time) and not np.all(np.asarray(time) >= 0):
+        raise BadInput(f"time >= 0; got {time!r:.60}.")
     return damped_oscillator(-theta, mass, 1.0, time).xx
+
+
+def _real(name: str, value: Any) -> Any:
+    """The value, rows of numbers as an array."""
+    if not is_traced(value):
+        as_floats(name, value)
+    return jnp.asarray(value, float) if isinstance(value, list | tuple) else value
 
 
 def least_multiplier(mass: float, time: float = 1.0) -> float:
@@ -68,7 +87,7 @@ def least_multiplier(mass: float, time: float = 1.0) -> float:
     return -float(np.exp(-a) * (s + a + a * a) / np.sqrt((s + a) ** 2 + a * a * s))
 
 
-def representing_rate(multiplier: complex, mass: float, time: float = 1.0) -> complex:
+def representing_rate(multiplier: Any, mass: float, time: float = 1.0) -> complex:
     """A θ with Ψ(θ) = μ: real where there is a real one, else complex.
 
     For real μ >= λ(ε) it is the largest real θ, which is the only one where Ψ grows.
@@ -76,7 +95,7 @@ def representing_rate(multiplier: complex, mass: float, time: float = 1.0) -> co
     next to 0; Ψ is entire of order 1/2, so every μ is reached.
 
     Args:
-        multiplier: μ, real or complex.
+        multiplier: μ, real or complex, of size up to 1e307.
         mass: ε > 0 (time).
         time: T > 0.
 
@@ -84,13 +103,11 @@ def representing_rate(multiplier: complex, mass: float, time: float = 1.0) -> co
         θ (1/time): a float, or a complex number.
 
     Raises:
-        BadInput: a mass or a time that is not positive, a multiplier that is not
-            finite.
+        BadInput: a mass or a time that is not positive, a multiplier that is not one
+            number of that size.
     """
     a = _half_rate(mass, time)
-    mu = complex(multiplier)
-    if not cmath.isfinite(mu):
-        raise BadInput(f"multiplier is one finite number; got {multiplier!r}.")
+    mu = _as_multiplier(multiplier)
     if mu.imag == 0 and mu.real >= least_multiplier(mass, time):
         return _real_rate(mu.real, float(mass), float(time))
     roots = [w for start in _starts(mu, a) if (w := _newton(mu, a, start)) is not None]
@@ -98,6 +115,20 @@ def representing_rate(multiplier: complex, mass: float, time: float = 1.0) -> co
         raise BadInput(f"no rate found for the multiplier {multiplier!r}.")
     rates = [((w / a) ** 2 - 1) / (4 * mass) for w in roots]
     return min(rates, key=lambda theta: (round(abs(theta), 9), -theta.imag))
+
+
+def _as_multiplier(value: Any) -> complex:
+    try:
+        one = np.ndim(value) == 0 and not isinstance(value, str)
+        mu = complex(value) if one else complex(math.nan)
+    except (TypeError, ValueError, OverflowError):
+        mu = complex(math.nan)
+    if not (abs(mu.real) <= _LARGEST and abs(mu.imag) <= _LARGEST):
+        raise BadInput(
+            "multiplier is one finite number, real or complex, of size up to "
+            f"{_LARGEST:g}; got {value!r:.60}."
+        )
+    return mu
 
 
 def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarray:
@@ -116,7 +147,7 @@ def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarr
         Θ, shape [n, n] (1/time).
 
     Raises:
-        BadInput: a real eigenvalue below λ(ε) that has no equal beside it, which no
+        BadInput: a real eigenvalue below λ(ε) an odd number of times, which no
             constant Θ reaches (a larger mass may); a matrix that is not square, or not
             diagonalisable to rounding.
     """
@@ -147,17 +178,17 @@ def representing_matrix(matrix: Any, mass: float, time: float = 1.0) -> np.ndarr
 def _pairs(values: Any, below: list[int], bound: float) -> list[tuple[int, int]]:
     """Eigenvalues below the bound, two equal ones at a time."""
     order = sorted(below, key=lambda k: values[k].real)
-    pairs = list(zip(order[::2], order[1::2], strict=False))
-    alone = [values[order[-1]].real] if len(order) % 2 else []
-    scale = np.max(np.abs(values))
-    for j, k in pairs:
-        if abs(values[j] - values[k]) > _SAME * scale:
-            alone.append(values[j].real)
-    if alone:
-        raise BadInput(
-            f"the eigenvalue {alone[0]:.6g} is below {bound:.6g}, the least that a "
-            "constant matrix reaches at this mass, and has no equal beside it."
-        )
+    scale, pairs = np.max(np.abs(values)), []
+    while order:
+        j, *order = order
+        if not order or abs(values[j] - values[order[0]]) > _SAME * scale:
+            raise BadInput(
+                f"the eigenvalue {values[j].real:.6g} is below {bound:.6g}, the least "
+                "that a constant matrix reaches at this mass; equal ones below it are "
+                "reached two at a time, and of these there is an odd number."
+            )
+        k, *order = order
+        pairs.append((j, k))
     return pairs
 
 
@@ -187,10 +218,9 @@ def _real_rate(mu: float, mass: float, time: float) -> float:
     low = -((_turn(a) / a) ** 2 + 1) / (4 * mass)
     if gap(low) >= 0:
         return low
-    high = 1 / time
-    while gap(high) < 0:
-        high *= 2
-    return _root(gap, low, high)
+    # w = a + ln eμ, where e^{-a} cosh w > eμ/2; below μ = 1/e it is θ = 0, Ψ = 1
+    grown = 1 + math.log(max(mu, math.exp(-1)))
+    return _root(gap, low, grown * (2 + grown / a) / (2 * time))
 
 
 def _root(f: Any, low: float, high: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flows.door import require_number
@@ -21,6 +22,16 @@ def _require_field(field: Any) -> None:
         )
 
 
+def _force(field: Any, t: Any, x: Any) -> Any:
+    """F(t, x), of the shape of x: a smaller one would be spread over all entries."""
+    force = jnp.asarray(field(t, x))
+    if force.shape != jnp.shape(x):
+        raise BadInput(
+            f"field gives F(t, x) of the shape {jnp.shape(x)} of x; got {force.shape}."
+        )
+    return force
+
+
 class ResidualFlow(Flow):
     r"""The neural ODE x' = F(t, x): residual layers x ← x + h F(t, x) as h → 0.
 
@@ -33,7 +44,7 @@ class ResidualFlow(Flow):
             parameters is one.
 
     Raises:
-        BadInput: a field that cannot be called.
+        BadInput: a field that cannot be called, or has values of another shape.
     """
 
     equation: ClassVar[str] = r"\dot x = F(t, x)"
@@ -44,7 +55,7 @@ class ResidualFlow(Flow):
 
     def vector_field(self, t, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """F(t, x)."""
-        return self.field(t, y)
+        return _force(self.field, t, y)
 
 
 class MomentumResidualFlow(Flow):
@@ -66,7 +77,8 @@ class MomentumResidualFlow(Flow):
         mass: ε > 0 (a time).
 
     Raises:
-        BadInput: a field that cannot be called, a mass that is not positive.
+        BadInput: a field that cannot be called or has values of another shape, a mass
+            that is not positive.
     """
 
     equation: ClassVar[str] = r"\varepsilon\,\ddot x + \dot x = F(t, x)"
@@ -82,7 +94,7 @@ class MomentumResidualFlow(Flow):
     def vector_field(self, t, y: PhaseState) -> PhaseState:
         """(v, (F(t, x) - v)/ε)."""
         x, v = y
-        return PhaseState(v, (self.field(t, x) - v) / self.mass)
+        return PhaseState(v, (_force(self.field, t, x) - v) / self.mass)
 
     def limit(self) -> ResidualFlow:
         """The neural ODE x' = F(t, x) to which it tends as ε → 0."""

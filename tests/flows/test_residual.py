@@ -67,6 +67,16 @@ def test_a_field_is_a_function():
         flows.ResidualFlow(jnp.ones(2))
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1)])
+def test_a_field_has_the_shape_of_x(shape):
+    x = jnp.asarray(START)
+    with pytest.raises(BadInput, match=r"shape \(2,\) of x"):
+        flow = MomentumResidualFlow(lambda t, x: jnp.ones(shape), 1.0)
+        flow.vector_field(0.0, at_rest(x))
+    with pytest.raises(BadInput, match=r"shape \(2,\) of x"):
+        flows.ResidualFlow(lambda t, x: jnp.ones(shape)).vector_field(0.0, x)
+
+
 psi = jax.jit(linear_momentum_map)
 
 
@@ -109,7 +119,10 @@ def test_the_least_multiplier_is_the_minimum(mass):
 
 @pytest.mark.parametrize(
     ("multiplier", "mass"),
-    [(-0.1, 1), (-0.6, 1), (0, 0.01), (3, 0.1), (-2, 1), (-2 + 1j, 0.5), (1j, 0.01)],
+    [
+        *((-0.1, 1), (-0.6, 1), (0, 0.01), (3, 0.1), (1, 1), (0.4, 1e-3)),
+        *((-2, 1), (-2 + 1j, 0.5), (1j, 0.01), (1e300, 1), (1e307, 1e9)),
+    ],
 )
 def test_a_rate_represents_its_multiplier(multiplier, mass):
     theta = representing_rate(multiplier, mass)
@@ -150,7 +163,9 @@ def test_two_equal_eigenvalues_below_the_bound_share_a_plane():
     ("matrix", "message"),
     [
         ([[-1.0]], "-1 is below -0.613499"),
-        (np.diag([-2.0, -3.0, 1.0]), "below"),
+        (np.diag([-2.0, -3.0, 1.0]), "eigenvalue -3 is below"),
+        (np.diag([-3.0, -2.0, -2.0]), "eigenvalue -3 is below"),
+        (-2.0 * np.eye(3), "eigenvalue -2 is below.*an odd number"),
         ([[1.0, 1.0], [0.0, 1.0]], "diagonalisable"),
         ([[1.0, 2.0]], r"\[n, n\]"),
         ([["a"]], "matrix"),
@@ -167,5 +182,23 @@ def test_bad_numbers_stop_at_the_door():
         least_multiplier(0.0)
     with pytest.raises(BadInput, match="time"):
         representing_rate(0.5, 1.0, -1.0)
-    with pytest.raises(BadInput, match="finite"):
-        representing_rate(np.inf, 1.0)
+    with pytest.raises(BadInput, match="time >= 0"):
+        linear_momentum_map(1.0, 1.0, -1.0)
+    with pytest.raises(BadInput, match="theta"):
+        linear_momentum_map("fast", 1.0)
+    with pytest.raises(BadInput, match="mass > 0"):
+        linear_momentum_map(1.0, [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "bad", [np.inf, np.nan * 1j, [1.0], np.ones(2), None, "x", "1", 10**400, 2e307]
+)
+def test_a_multiplier_is_one_finite_number(bad):
+    with pytest.raises(BadInput, match="one finite number"):
+        representing_rate(bad, 1.0)
+
+
+def test_rows_of_rates_are_mapped_like_arrays():
+    found = jax.jit(lambda: linear_momentum_map([-1.0, 2.0], 1.0))()
+    wanted = [float(precise_map(theta, 1.0)) for theta in (-1.0, 2.0)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
