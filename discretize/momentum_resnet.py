@@ -62,18 +62,23 @@ class MomentumResNet(eqx.Module):
 
         Args:
             x: the input, an array of any shape that the block takes (a batch too).
-            v: the first velocity, of the shape of x; 0 if None.
+            v: the first velocity, of the shape and precision of x; 0 if None.
+
+        Raises:
+            BadInput: x or v that are no floats or differ, a block whose values are not
+                of the shape and precision of x.
         """
-        return self._scan(x, v, keep=False)[0]
+        return self._scan(start_of(x, v), keep=False)[0]
 
     def states(self, x: Any, v: Any = None) -> PhaseState:
         """Positions and velocities before each layer and after the last, [N + 1, …]."""
         start = start_of(x, v)
-        kept = self._scan(x, v, keep=True)[1]
+        kept = self._scan(start, keep=True)[1]
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, kept)
 
-    def _scan(self, x, v, keep: bool):
-        gamma = self.momentum.astype(jnp.result_type(x))
+    def _scan(self, start: PhaseState, keep: bool):
+        require_values(self.block, self.layers, start.position)
+        gamma = self.momentum.astype(start.position.dtype)
 
         def layer(y, params):
             x, v = y
@@ -81,17 +86,24 @@ class MomentumResNet(eqx.Module):
             y = PhaseState(x + v, v)
             return y, y if keep else None
 
-        return scan_layers(layer, start_of(x, v), self.layers)
+        return scan_layers(layer, start, self.layers)
 
-    def inverse(self, y: PhaseState) -> PhaseState:
+    def inverse(self, y: Any) -> PhaseState:
         """The input of which y is the output, up to amplified rounding errors.
 
+        Args:
+            y: a `PhaseState`, as the network returns it.
+
         Raises:
-            BadInput: momentum 0, where nothing is kept to go back by.
+            BadInput: momentum 0, where nothing is kept to go back by; no `PhaseState`,
+                or one that a network refuses as its start.
         """
+        require_instance(y, PhaseState, "y is a PhaseState, as the network returns it")
         if not is_traced(self.momentum) and not np.all(self.momentum > 0):
             raise BadInput("a residual network without momentum has no such inverse.")
-        gamma = self.momentum.astype(jnp.result_type(y.position))
+        y = start_of(*y)
+        require_values(self.block, self.layers, y.position)
+        gamma = self.momentum.astype(y.position.dtype)
 
         def layer(y, params):
             x, v = y
@@ -148,6 +160,7 @@ class _Sampled:
     def __call__(self, params: Any, x: Any) -> Any:
         t, h, arrays = params
         static = jax.tree.unflatten(self.treedef, self.leaves)
+        t, h = t.astype(x.dtype), h.astype(x.dtype)
         return h * eqx.combine(arrays, static)(t, x)
 
     def __eq__(self, other: Any) -> bool:
@@ -199,13 +212,27 @@ def start_of(x: Any, v: Any) -> PhaseState:
     """The state at the first layer; the velocity 0 where it is None.
 
     Raises:
-        BadInput: a velocity of another shape than the position's.
+        BadInput: no array of floats, a velocity of another shape or precision than the
+            position's.
     """
-    x = jnp.asarray(x)
-    v = jnp.zeros_like(x) if v is None else jnp.asarray(v)
-    if v.shape != x.shape:
-        raise BadInput(f"a velocity has the shape {x.shape} of x; got {v.shape}.")
+    x = _floats("x", x)
+    v = jnp.zeros_like(x) if v is None else _floats("v", v)
+    if v.shape != x.shape or v.dtype != x.dtype:
+        raise BadInput(
+            f"a velocity has the shape {x.shape} and the dtype {x.dtype} of x; got "
+            f"{v.shape}, {v.dtype}."
+        )
     return PhaseState(x, v)
+
+
+def _floats(name: str, value: Any) -> Any:
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} is an array of floats; got {value!r:.60}.") from None
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise BadInput(f"{name} is an array of floats; got dtype {array.dtype}.")
+    return array
 
 
 def scan_layers(layer: Any, carry: Any, layers: Any, reverse: bool = False) -> Any:
@@ -217,6 +244,24 @@ def scan_layers(layer: Any, carry: Any, layers: Any, reverse: bool = False) -> A
         arrays,
         reverse=reverse,
     )
+
+
+def require_values(block: Any, layers: Any, x: Any) -> None:
+    """Refuse a block whose values are not arrays like x; nothing is computed.
+
+    Raises:
+        BadInput: values of another shape (a number would be spread over x) or precision
+            (parameters in float64 beside x in float32).
+    """
+    arrays, static = eqx.partition(layers, eqx.is_array)
+    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), arrays)
+    found = jax.eval_shape(lambda p, x: block(eqx.combine(p, static), x), first, x)
+    got = getattr(found, "shape", None), getattr(found, "dtype", None)
+    if got != (x.shape, x.dtype):
+        raise BadInput(
+            f"block gives f(x) of the shape {x.shape} and the dtype {x.dtype} of x; "
+            f"got {found!r:.80}."
+        )
 
 
 def require_block(block: Any) -> None:

@@ -18,13 +18,22 @@ from discretize.bit_store import (
     multiply,
     words_for,
 )
-from discretize.momentum_resnet import depth, require_block, scan_layers, start_of
+from discretize.momentum_resnet import (
+    depth,
+    require_block,
+    require_values,
+    scan_layers,
+    start_of,
+)
 from flows import BadInput, PhaseState
-from flows.door import require_whole
+from flows.door import require_instance, require_whole
 
-# (whole number, bits after the point): a range of ±2^15 to 3.6e-15 in float64, of ±2^9
+# (whole number, bits after the point): a range of ±2^14 to 3.6e-15 in float64, of ±2^8
 # to 2.4e-7 in float32
 _FIXED = {"float64": (jnp.int64, 48), "float32": (jnp.int32, 22)}
+# bits of the whole number that are not after the point, at least: a range of ±4, the
+# sign, and one for the sum of two
+_AHEAD = 4
 
 
 class StoredState(NamedTuple):
@@ -54,8 +63,9 @@ class ReversibleMomentumResNet(eqx.Module):
 
     f_n is evaluated at the very same numbers on both ways, behind barriers so that it
     is compiled alike. Whether that succeeded is seen: a gradient whose way back did
-    not end at the input with an empty store is NaN, and so is an output that left the
-    range of the fixed point (±2^15 in float64, ±2^9 in float32).
+    not end at the input with an empty store is NaN, and so is an output on whose way x,
+    v or (1 - γ) f left the range of the fixed point: ±2^{62-b} in float64 and ±2^{30-b}
+    in float32, which for the default b is ±2^14 and ±2^8.
 
     Reference: Sander, Ablin, Blondel and Peyré, ICML 2021, arXiv 2102.07870; the store
     is that of Maclaurin, Duvenaud and Adams, ICML 2015, arXiv 1502.03492.
@@ -66,10 +76,12 @@ class ReversibleMomentumResNet(eqx.Module):
         layers: parameters of all layers, arrays with the leading axis [N].
         momentum: γ in (0, 1), a ratio of whole numbers up to 1000 such as 0.9; static,
             for the size of the store depends on it.
-        bits: b; by default 48 in float64, 22 in float32.
+        bits: b, whole, 1 to 60 in float64 and 1 to 28 in float32, so that the range is
+            at least ±4; by default 48 and 22.
 
     Raises:
-        BadInput: another momentum, layers without a common axis.
+        BadInput: another momentum, layers without a common axis, bits that leave no
+            room for the range.
     """
 
     block: Any = eqx.field(static=True)
@@ -81,14 +93,17 @@ class ReversibleMomentumResNet(eqx.Module):
         require_block(self.block)
         depth(self.layers)
         if self.bits is not None:
-            require_whole("bits", self.bits, 1, 60)
+            require_whole("bits", self.bits, 1, 64 - _AHEAD)
 
     def __call__(self, x: Any, v: Any = None) -> PhaseState:
         """The output's position and velocity; differentiable in x, v and the layers.
 
         Args:
             x: the input, float32 or float64, any shape that the block takes.
-            v: the first velocity, of the shape of x; 0 if None.
+            v: the first velocity, of the shape and precision of x; 0 if None.
+
+        Raises:
+            BadInput: as `MomentumResNet`; another precision; more bits than it has.
         """
         start = start_of(x, v)
         return _run((self.layers, start), _with_layers(self, None))
@@ -96,6 +111,7 @@ class ReversibleMomentumResNet(eqx.Module):
     def forward(self, x: Any, v: Any = None) -> StoredState:
         """The output in fixed point with its store."""
         x, v = start_of(x, v)
+        require_values(self.block, self.layers, x)
         words = words_for(self.momentum, depth(self.layers))
         velocity = Kept(self._fixed(v), empty_store(words, x.shape))
         start = StoredState(self._fixed(x), velocity, self._within(x, v))
@@ -105,13 +121,24 @@ class ReversibleMomentumResNet(eqx.Module):
             value, store = multiply(y.velocity, self.momentum)
             value = value + f
             position = y.position + value
-            fits = fits & y.fits & self._within(self._real(position, x.dtype))
+            # the velocity too: beyond the range its next sum would wrap around, and a
+            # position that wraps may come to lie within it again
+            moved = (self._real(a, x.dtype) for a in (position, value))
+            fits = fits & y.fits & self._within(*moved)
             return StoredState(position, Kept(value, store), fits), None
 
         return scan_layers(layer, start, self.layers)[0]
 
-    def inverse(self, y: StoredState) -> StoredState:
-        """The input that `forward` began with, bit for bit, its store empty."""
+    def inverse(self, y: Any) -> StoredState:
+        """The input that `forward` began with, bit for bit, its store empty.
+
+        Args:
+            y: a `StoredState`, as `forward` returns it.
+
+        Raises:
+            BadInput: no `StoredState`.
+        """
+        require_instance(y, StoredState, "y is a StoredState, as `forward` returns it")
         dtype = jnp.float64 if y.position.dtype == jnp.int64 else jnp.float32
 
         def layer(y, params):
@@ -153,7 +180,10 @@ class ReversibleMomentumResNet(eqx.Module):
         if name not in _FIXED:
             raise BadInput(f"x is float32 or float64; got {name}.")
         integer, bits = _FIXED[name]
-        return integer, bits if self.bits is None else self.bits
+        if self.bits is not None:
+            bits = self.bits
+            require_whole(f"bits for {name}", bits, 1, jnp.iinfo(integer).bits - _AHEAD)
+        return integer, bits
 
     def _fixed(self, x: Any) -> Any:
         integer, bits = self._precision(x.dtype)

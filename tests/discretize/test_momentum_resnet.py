@@ -216,6 +216,82 @@ def test_numbers_beyond_the_fixed_point_become_nan(reversible):
     assert np.all(np.isnan(end.position))
 
 
+def shift(params, x):
+    return params + 0 * x
+
+
+def test_a_velocity_beyond_the_fixed_point_is_seen_where_the_position_is_within():
+    # the velocity reaches 2.7 · 2^14; in integers it would wrap to -1.3 · 2^14
+    size, layers = 2.0**14, jnp.full(2, 9.9 * 2.0**14)
+    x, v = jnp.array([-0.99 * size]), jnp.array([0.99 * size])
+    end = eqx.filter_jit(lambda net: net(x, v))(
+        ReversibleMomentumResNet(shift, layers, 0.9)
+    )
+    assert np.all(np.isnan(end))
+    exact = -0.99 + (0.9 * 0.99 + 0.99) * 1.9 + 0.99
+    plain = MomentumResNet(shift, layers, 0.9)(x, v)
+    np.testing.assert_allclose(plain.position, exact * size, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "limit"),
+    [
+        ("float64", None, 2.0**14),
+        ("float32", None, 2.0**8),
+        ("float64", 60, 4.0),
+        ("float32", 28, 4.0),
+    ],
+)
+def test_the_range_ends_where_the_documentation_says(name, bits, limit):
+    below = np.nextafter(np.array(limit, name), np.array(0, name))
+    net = ReversibleMomentumResNet(shift, jnp.zeros(1, name), 0.9, bits)
+    x = jnp.array([[below], [limit], [0.0], [0.0]], name)
+    v = jnp.array([[0.0], [0.0], [-below], [-limit]], name)
+    fits = eqx.filter_jit(jax.vmap(lambda x, v: net.forward(x, v).fits))(x, v)
+    np.testing.assert_array_equal(fits, [True, False, True, False])
+
+
+def test_bits_leave_room_for_a_range():
+    for bits in (0, 61):
+        with pytest.raises(BadInput, match="bits"):
+            ReversibleMomentumResNet(shift, jnp.zeros(1), 0.9, bits)
+    net = ReversibleMomentumResNet(shift, jnp.zeros(1, "float32"), 0.9, 29)
+    with pytest.raises(BadInput, match=r"bits for float32 .* 1 to 28"):
+        net(jnp.ones(1, "float32"))
+
+
+@pytest.mark.parametrize("kind", [MomentumResNet, ReversibleMomentumResNet])
+def test_inputs_and_values_are_floats_of_one_kind(kind):
+    net, x = kind(shift, jnp.zeros(2), 0.9), jnp.ones(3)
+    for bad in (jnp.arange(3), [1, 2], np.full(3, 1j), "x", None):
+        with pytest.raises(BadInput, match="x is an array of floats"):
+            net(bad)
+    for v in (x.astype("float32"), jnp.ones(2), jnp.arange(3)):
+        with pytest.raises(BadInput, match=r"velocity|v is an array"):
+            net(x, v)
+    values = [lambda p, x: x[0], lambda p, x: x[None], lambda p, x: x.astype("float32")]
+    for block in (*values, lambda p, x: 1.0, lambda p, x: (x, x)):
+        with pytest.raises(BadInput, match="block gives"):
+            kind(block, jnp.zeros(2), 0.9)(x)
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(BadInput, match="dtype"):
+        net(x.astype("float32"))
+    with pytest.raises(BadInput, match="State, as"):
+        net.inverse((x, x))
+
+
+def test_numbers_in_a_list_are_an_input():
+    net = MomentumResNet(shift, jnp.zeros(2), 0.5)
+    np.testing.assert_array_equal(net([1.0, 2.0], [4.0, 0.0]).position, [4.0, 2.0])
+
+
+def test_a_discretised_flow_takes_the_precision_of_its_input():
+    flow = MomentumResidualFlow(lambda t, x: -(1 + t) * x, 1.0)
+    net = as_momentum_resnet(flow, 10)
+    single, double = net(jnp.ones(2, "float32")), net(jnp.ones(2))
+    assert single.position.dtype == "float32"
+    np.testing.assert_allclose(single.position, double.position, rtol=1e-5)
+
+
 def test_layers_are_stacked_and_checked(layers):
     singles = [(layers[0][k], layers[1][k]) for k in range(DEPTH)]
     np.testing.assert_array_equal(stack_layers(singles)[0], layers[0])
