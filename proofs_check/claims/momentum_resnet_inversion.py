@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -224,32 +224,39 @@ def _(ctx: Context) -> Evidence:
 
 
 @eqx.filter_jit
-def _pushed(kicks: Any, count: Any, ratio: Fraction, words: int) -> Any:
-    """The stores after `count` layers v ← γ v + kick."""
+def _pushed(kicks: Any, count: Any, ratio: Fraction, words: int, exchange: Any) -> Any:
+    """The stores after `count` layers v ← γ v + kick, by an exchange."""
     kept = Kept(kicks[0], empty_store(words, kicks.shape[1:]))
 
     def layer(n, kept):
-        value, store = multiply(kept, ratio)
+        value, store = exchange(kept, ratio)
         return Kept(value + kicks[n], store)
 
     return jax.lax.fori_loop(0, count, layer, kept).store
 
 
-def _bits(ctx: Context, ratio: Fraction) -> Measurement:
+def _bits(
+    ctx: Context,
+    ratio: Fraction,
+    exchange: Callable[..., Kept] = multiply,
+    lost: Fraction | None = None,
+) -> Measurement:
     """Bits a layer, from the growth between N/2 and N layers.
 
-    A store i becomes a i up to one unit, a = d/n, so that log₂ i grows by log₂ a up to
-    1/(i ln 2); over all later layers these sum to less than a/((a - 1) i ln 2).
+    A store i becomes i/q up to less than 1/q, q = γ or `lost`, so that log₂ i grows by
+    log₂ a, a = 1/q, up to 1/(i ln 2); over all later layers these sum to less than
+    a/((a - 1) i ln 2).
     """
+    q = lost or ratio
     # 40 bits at N/2
-    depth, rng = 2 * math.ceil(40 / -np.log2(float(ratio))), ctx.rng("kicks")
+    depth, rng = 2 * math.ceil(40 / -np.log2(float(q))), ctx.rng("kicks")
     kicks = jnp.asarray(rng.integers(-(2**40), 2**40, (depth, 4)))
-    words = words_for(ratio, depth)
+    words = words_for(q, depth)
     half, full = (
-        stored_bits(_pushed(kicks, count, ratio, words))
+        stored_bits(_pushed(kicks, count, ratio, words, exchange))
         for count in (depth // 2, depth)
     )
-    a = float(1 / ratio)
+    a = float(1 / q)
     slip = a / (a - 1) / np.log(2) * np.max(np.exp2(-half) / (1 - np.exp2(-half)))
     found = (full - half) / (depth / 2)
     return Measurement(float(np.mean(found)), bias=float(2 * slip / depth) + 1e-12)
@@ -275,14 +282,16 @@ def bits_stored(ctx: Context) -> Iterator[Evidence]:
         )
 
 
+def _side_by_side(kept: Kept, ratio: Fraction) -> Kept:
+    """The store never gives a digit of base n back: n (c div d) and d i + c mod d."""
+    value, store = multiply(kept, Fraction(1, ratio.denominator))
+    return Kept(ratio.numerator * value, store)
+
+
 @bits_stored.control(
     "remainders laid side by side: log₂ d bits a layer", expected=float(np.log2(10))
 )
 def _(ctx: Context) -> Evidence:
-    rng, depth, store, bits = ctx.rng("kicks"), 200, 0, []
-    for digit in rng.integers(1, RATIO.denominator, depth):
-        store = store * RATIO.denominator + int(digit)
-        bits.append(math.log2(store))
-    later = (bits[-1] - bits[depth // 2 - 1]) / (depth // 2)
-    found = Measurement(later, bias=1e-12)
+    digit = Fraction(1, RATIO.denominator)
+    found = _bits(ctx, RATIO, _side_by_side, digit)
     return decide.equal(float(-np.log2(0.9)), found, delta=ctx.delta)
