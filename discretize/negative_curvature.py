@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from flows import Objective, curvature_product, rayleigh_quotient
 from flows.door import require_number, require_whole
 from flows.errors import BadInput
+from flows.sphere import as_direction, as_vector
 from flows.types import is_traced
 
 
@@ -26,7 +27,7 @@ class CurvatureSearch(NamedTuple):
         rayleigh: the curvature at each direction looked along, shape [steps + 1]; its
             last entry is `curvature`.
         directions: those directions, shape [steps + 1, n], or None if not kept.
-        gradients: gradients spent: steps + 2.
+        gradients: gradients spent: steps + 1, and one more where ∇f(x) was not given.
     """
 
     direction: Float[Array, " n"]
@@ -46,6 +47,7 @@ def negative_curvature(
     steps: int,
     target: Any = None,
     keep: bool = False,
+    at_x: Any = None,
 ) -> CurvatureSearch:
     r"""Look for a direction of negative curvature at x with gradients alone.
 
@@ -55,8 +57,9 @@ def negative_curvature(
 
     with y kept at length 1 (H_r is homogeneous, so that this changes no direction). On
     a quadratic the direction after T steps is exactly that of (I - H/ℓ)^T y₀: explicit
-    Euler of step 1/ℓ of `flows.RayleighFlow`. The mode of curvature -γ grows by
-    1 + γ/ℓ a step.
+    Euler of step 1/ℓ on u' = -Hu brought back to the sphere, of which
+    `flows.RayleighFlow` is the limit for small steps. The mode of curvature -γ grows
+    by 1 + γ/ℓ a step.
 
     With a target γ > 0, Nesterov's momentum tuned to it,
 
@@ -70,50 +73,86 @@ def negative_curvature(
 
     Args:
         objective: f.
-        x: the point, shape [n].
+        x: the point, shape [n]; its precision is that of the search.
         start: y₀, any vector but 0, shape [n]; a standard normal one has a uniform
             direction, see `search_budget`.
         smoothness: ℓ, a Lipschitz constant of ∇f near x (curvature).
-        radius: r (unit of x), far above ε|∇f(x)|/γ, and far below γ/ρ where ∇²f has
-            the Lipschitz constant ρ.
+        radius: r (unit of x), far above ε(ℓ|x| + |∇f(x)|)/γ with ε the rounding unit,
+            and far below γ/ρ where ∇²f has the Lipschitz constant ρ.
         steps: T.
-        target: γ (curvature) for the accelerated form; None for the plain one.
+        target: γ (curvature), at most ℓ, for the accelerated form; None for the plain
+            one.
         keep: whether all directions are kept.
+        at_x: ∇f(x), shape [n], where it is known already.
 
     Returns:
         A `CurvatureSearch`. Where its curvature is not negative, none was found.
 
     Raises:
-        BadInput: vectors of another shape, a start of length 0, or numbers that are
-            not positive.
+        BadInput: vectors of another shape or not finite, a start of length 0, numbers
+            that are not positive, or a target above the smoothness.
     """
     numbers = {"smoothness": smoothness, "radius": radius, "target": target}
     for name, value in numbers.items():
         if not (name == "target" and value is None):
             require_number(name, value, positive=True)
     require_whole("steps", steps)
-    for name, vector in (("x", x), ("start", start)):
-        if np.shape(vector) != (objective.size,):
-            raise BadInput(
-                f"{name} is a vector of {objective.size} floats, as the objective has "
-                f"parameters; got shape {np.shape(vector)}."
-            )
-    if not is_traced(start) and not np.linalg.norm(np.asarray(start)) > 0:
-        raise BadInput("start is a direction: a finite vector other than 0.")
+    if not (target is None or is_traced((target, smoothness)) or target <= smoothness):
+        raise BadInput(
+            "target is a curvature, at most the smoothness; got "
+            f"target={target}, smoothness={smoothness}."
+        )
     # arrays, since a Python number would be compiled in
-    x = jnp.asarray(x)
+    x = as_vector("x", x, objective.size)
+    start, _ = as_direction("start", start, x.size, x.dtype)
+    at_x = None if at_x is None else as_vector("at_x", at_x, x.size, x.dtype)
     smoothness, radius, target = (
         None if value is None else jnp.asarray(value, x.dtype)
         for value in (smoothness, radius, target)
     )
-    return _search(objective, x, start, smoothness, radius, int(steps), target, keep)
+    return _search(
+        objective, x, at_x, start, smoothness, radius, int(steps), target, keep
+    )
+
+
+def momentum_step(target: Any, smoothness: Any) -> tuple[Any, Any]:
+    """(θ, h): the friction √(γ/ℓ)/4 of the accelerated search, and its step 1/4ℓ.
+
+    Args:
+        target: γ (curvature).
+        smoothness: ℓ (curvature).
+
+    Returns:
+        A number, and 1/curvature.
+    """
+    return (target / smoothness) ** 0.5 / 4, 1 / (4 * smoothness)
+
+
+def momentum_growth(ratio: Any) -> tuple[Any, Any]:
+    """Factors (w₊, w₋) a step of the mode of curvature -γ in the accelerated search.
+
+    The roots of w² - (1 + q/4)[(2 - θ) w - (1 - θ)], q = γ/ℓ: a start at rest has the
+    share w₊(1 - w₋)/(w₊ - w₋) of the growing one, seen in the look-ahead.
+
+    Args:
+        ratio: q, in (0, 1].
+
+    Returns:
+        Two numbers, or arrays like q.
+    """
+    friction, h = momentum_step(ratio, 1)
+    grow = 1 + ratio * h
+    b = grow * (2 - friction)
+    root = (b**2 - 4 * grow * (1 - friction)) ** 0.5
+    return (b + root) / 2, (b - root) / 2
 
 
 @eqx.filter_jit
-def _search(objective, x, start, smoothness, radius, steps, target, keep):
-    h, at_x = 1 / smoothness, objective.gradient(x)
-    friction = 0.0 if target is None else jnp.sqrt(target * h) / 4
-    h = h if target is None else h / 4
+def _search(objective, x, known, start, smoothness, radius, steps, target, keep):
+    at_x = objective.gradient(x) if known is None else known
+    friction, h = 0.0, 1 / smoothness
+    if target is not None:
+        friction, h = momentum_step(target, smoothness)
 
     def look(z):
         u = z / jnp.linalg.norm(z)
@@ -142,7 +181,8 @@ def _search(objective, x, start, smoothness, radius, steps, target, keep):
         last = ahead(pair)
     e, _, end = look(last)
     rayleigh, path = jax.tree.map(lambda a, b: jnp.append(a, b[None], 0), shown, end)
-    return CurvatureSearch(e, end[0], rayleigh, path, steps + 2)
+    spent = steps + 1 + (known is None)
+    return CurvatureSearch(e, end[0], rayleigh, path, spent)
 
 
 def search_budget(smoothness: Any, target: Any, n: int, failure: Any = 0.01) -> int:
@@ -167,26 +207,33 @@ def search_budget(smoothness: Any, target: Any, n: int, failure: Any = 0.01) -> 
         T, rounded up; of order (ℓ/γ) log(ℓ n/γδ²).
 
     Raises:
-        BadInput: numbers out of these ranges.
+        BadInput: numbers out of these ranges, or traced ones.
     """
+    if is_traced((smoothness, target, n, failure)):
+        raise BadInput(
+            "search_budget counts the steps of a loop, which are known before jit: it "
+            "takes numbers, not traced values."
+        )
     require_number("smoothness", smoothness, positive=True)
     require_number("target", target, positive=True)
+    require_number("failure", failure, positive=True)
     require_whole("n", n)
     if not (0 < failure < 1 and target <= smoothness):
         raise BadInput(
             "search_budget takes 0 < failure < 1 and target <= smoothness; got "
             f"failure={failure}, target={target}, smoothness={smoothness}."
         )
-    q = target / smoothness
-    start = math.pi * failure**2 / (2 * n)
-    needed = math.log(4 * (1 + q / 2) / (q * start))
-    return math.ceil(needed / (2 * math.log((1 + q) / (1 + q / 2))))
+    q = float(target) / float(smoothness)
+    behind = math.log(math.pi / (2 * n)) + 2 * math.log(failure)  # log c²
+    needed = math.log(4 * (1 + q / 2)) - math.log(q) - behind
+    # (1 + q)/(1 + q/2) = 1 + q/(2 + q), which does not cancel for small q
+    return math.ceil(needed / (2 * math.log1p(q / (2 + q))))
 
 
 def escape_step(
-    x: Float[Array, " n"],
-    gradient: Float[Array, " n"],
-    direction: Float[Array, " n"],
+    x: Any,
+    gradient: Any,
+    direction: Any,
     *,
     accuracy: Any,
     hessian_lipschitz: Any,
@@ -207,7 +254,19 @@ def escape_step(
 
     Returns:
         The new point, shape [n].
+
+    Raises:
+        BadInput: vectors of different shapes or not finite, a direction whose length
+            is not 1 (to 1 %), or numbers that are not positive.
     """
+    require_number("accuracy", accuracy, positive=True)
+    require_number("hessian_lipschitz", hessian_lipschitz, positive=True)
+    x = as_vector("x", x, np.size(x))
+    gradient = as_vector("gradient", gradient, x.size, x.dtype)
+    direction = as_vector("direction", direction, x.size, x.dtype)
+    size = 1 if is_traced(direction) else float(jnp.linalg.norm(direction))
+    if abs(size - 1) > 0.01:
+        raise BadInput(f"direction is a vector of length 1; got one of {size:g}.")
     length = jnp.sqrt(accuracy / hessian_lipschitz) / 4
     sign = jnp.where(jnp.sum(gradient * direction) >= 0, 1.0, -1.0)
     return x - (sign * length).astype(x.dtype) * direction

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from discretize.negative_curvature import escape_step, negative_curvature
 from flows import Draw, GradientFlow, Scheme, Step
-from flows.door import require_instance, require_whole
+from flows.door import require_instance, require_number, require_whole
 from flows.dynamics import parameter
 
 
@@ -33,9 +33,10 @@ class CurvatureDescent(Scheme):
     r"""Gradient descent that searches for negative curvature where ∇f is small.
 
     Where |∇f(x)| > ε: x ← x - h∇f(x). Otherwise a `negative_curvature` search of T
-    gradients from a random direction, with smoothness 1/h and target √(ρε); if it
-    finds a curvature below -√(ρε)/4, an `escape_step` along it. If it finds none, the
-    run is over, and x stays: up to bad luck no curvature there is below -√(ρε).
+    steps from a random direction, with smoothness 1/h and target √(ρε), T + 2 gradients
+    in all; if it finds a curvature below -√(ρε)/4, an `escape_step` along it. If it
+    finds none, the run is over, and x stays: up to bad luck no curvature there is below
+    -√(ρε).
 
     Steps `flows.GradientFlow`; h <= 1/ℓ with ℓ the largest curvature. A step draws n
     standard normals (the search's start). Memory: whether the run is over.
@@ -45,22 +46,26 @@ class CurvatureDescent(Scheme):
     Attributes:
         accuracy: ε > 0, in unit of a gradient.
         hessian_lipschitz: ρ > 0, Lipschitz constant of ∇²f.
-        search: T, gradients of a search (see `search_budget`).
+        search: T, steps of a search (see `search_budget`).
         accelerated: whether the search has momentum.
 
     Raises:
-        BadInput: a search that is no positive whole number; on a step, a model that is
-            no gradient flow.
+        BadInput: a search that is no positive whole number, an accuracy or Lipschitz
+            constant that is no positive number, or `accelerated` neither True nor
+            False; on a step, a model that is no gradient flow.
     """
 
     order: ClassVar[int] = 1
     accuracy: Float[Array, ""] = eqx.field(converter=parameter)
     hessian_lipschitz: Float[Array, ""] = eqx.field(converter=parameter)
     search: int = eqx.field(static=True)
-    accelerated: bool = eqx.field(static=True, default=False)
+    accelerated: Any = eqx.field(static=True, default=False)
 
     def __check_init__(self):
+        require_number("accuracy", self.accuracy, positive=True)
+        require_number("hessian_lipschitz", self.hessian_lipschitz, positive=True)
         require_whole("search", self.search)
+        require_instance(self.accelerated, bool, "accelerated is True or False")
 
     def noise_like(self, dynamics, y):
         """As many standard normals as there are coordinates."""
@@ -97,6 +102,7 @@ class CurvatureDescent(Scheme):
                 radius=level / (100 * self.hessian_lipschitz),
                 steps=self.search,
                 target=level if self.accelerated else None,
+                at_x=g,
             )
             new = escape_step(
                 y,
@@ -106,7 +112,7 @@ class CurvatureDescent(Scheme):
                 hessian_lipschitz=self.hessian_lipschitz,
             )
             good = found.curvature <= -level / 4
-            done = Escape(good, found.gradients, found.curvature)
+            done = Escape(good, 1 + found.gradients, found.curvature)
             return jnp.where(good, new, y), done
 
         small = jnp.linalg.norm(g) <= self.accuracy
@@ -136,7 +142,8 @@ class PerturbedDescent(Scheme):
         wait: steps between pushes.
 
     Raises:
-        BadInput: a wait that is no positive whole number.
+        BadInput: a wait that is no positive whole number, or an accuracy or radius that
+            is no positive number; on a step, a model that is no gradient flow.
     """
 
     order: ClassVar[int] = 1
@@ -145,6 +152,8 @@ class PerturbedDescent(Scheme):
     wait: int = eqx.field(static=True)
 
     def __check_init__(self):
+        require_number("accuracy", self.accuracy, positive=True)
+        require_number("radius", self.radius, positive=True)
         require_whole("wait", self.wait)
 
     def noise_like(self, dynamics, y):
@@ -163,6 +172,7 @@ class PerturbedDescent(Scheme):
     def step(self, dynamics, t, y, h, noise, carry) -> Step:
         """One step of size h, a push before it where one is due."""
         del t
+        require_instance(dynamics, GradientFlow, "PerturbedDescent steps GradientFlow")
         f, due = dynamics.objective, carry >= self.wait
         g = f.gradient(y)
         push = due & (jnp.linalg.norm(g) <= self.accuracy)

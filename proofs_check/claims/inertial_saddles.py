@@ -24,6 +24,7 @@ from proofs_check.papers import saddle_avoidance
 
 GAMMA, ALPHA, BETA = sympy.symbols("gamma alpha beta", positive=True)
 LAM = sympy.Symbol("lambda", real=True)
+SIZE = sympy.Symbol("L", positive=True)
 UP, DOWN = sympy.symbols("p s", positive=True)  # μ₊ = p and μ₋ = -s
 
 
@@ -64,22 +65,23 @@ def _equal(found: Any, expected: Any, name: str) -> Evidence:
 # Where INNA's map is a local diffeomorphism.
 
 
-def largest_step(friction, damping, smoothness) -> Any:
-    """The smaller root of Lγ² - (α + βL)γ + 1."""
+def step_bound(friction, damping, smoothness, sign: int = -1) -> Any:
+    """The root γ₋ (or with `sign` 1 the root γ₊) of Lγ² - (α + βL)γ + 1."""
     b = friction + damping * smoothness
-    return (b - (b**2 - 4 * smoothness) ** 0.5) / (2 * smoothness)
+    return (b + sign * (b**2 - 4 * smoothness) ** 0.5) / (2 * smoothness)
 
 
 @claim(
     "inertial.step-condition",
-    title="INNA's map is a local diffeomorphism iff αγ + γ|β - γ|L < 1",
+    title="INNA's step has a positive determinant iff αγ + γ|β - γ|L < 1",
     source=saddle_avoidance(
         "the device of the proof of theorem 4.1; the sharp condition is derived here"
     ),
     statement=r"\det = 1 - \alpha\gamma - \gamma(\beta-\gamma)\lambda > 0"
     r"\ \forall |\lambda| \le L \iff \alpha\gamma + \gamma|\beta-\gamma|L < 1;\quad"
-    r" \gamma \le \beta:\ \gamma < \tfrac{\alpha+\beta L -"
-    r" \sqrt{(\alpha+\beta L)^2-4L}}{2L}\ \text{(or the root is not real)}",
+    r" \gamma \le \beta:\ \gamma < \gamma_-\ \text{or}\ \gamma > \gamma_+"
+    r"\ (\text{then}\ \alpha\beta < 1),\quad \gamma_\pm = \tfrac{\alpha+\beta L \pm"
+    r" \sqrt{(\alpha+\beta L)^2-4L}}{2L}\ \text{(every $\gamma$ if not real)}",
     hypotheses=(
         r"$\alpha, \beta, \gamma > 0$",
         r"eigenvalues $\lambda$ of $\nabla^2 f$ fill $[-L, L]$",
@@ -89,17 +91,36 @@ def largest_step(friction, damping, smoothness) -> Any:
     unit="γ (time)",
 )
 def step_condition(ctx: Context) -> Iterator[Evidence]:
-    """The determinant from the traced step; its least value is at an end, |λ| = L."""
+    """The determinant from the traced step; its least value is at an end, |λ| = L.
+
+    For γ <= β that is L(γ - γ₋)(γ - γ₊), of the value 1 - αβ at γ = β: for αβ >= 1 no
+    γ <= β lies beyond γ₊.
+    """
     yield _determinant(1)
-    # At the smaller root, and below it where the quadratic is convex and 1 at γ = 0.
-    size = sympy.Symbol("L", positive=True)
-    root = (ALPHA + BETA * size - sympy.sqrt((ALPHA + BETA * size) ** 2 - 4 * size)) / (
-        2 * size
+    for side in (1, -1):
+        yield _least(side, side)
+    b = ALPHA + BETA * SIZE
+    roots = [(b + s * sympy.sqrt(b**2 - 4 * SIZE)) / (2 * SIZE) for s in (-1, 1)]
+    least = 1 - ALPHA * GAMMA - GAMMA * (BETA - GAMMA) * SIZE
+    product = SIZE * (GAMMA - roots[0]) * (GAMMA - roots[1])
+    yield _equal(least, sympy.expand(product), "L(γ - γ₋)(γ - γ₊)")
+    yield _equal(least.subs(GAMMA, BETA), 1 - ALPHA * BETA, "its value at γ = β")
+
+
+def _least(side: int, end: int) -> Evidence:
+    """For γ = β - u (`side` 1) or β + u: 1 - αγ - γuL at λ = ±L, no less elsewhere.
+
+    The determinant at λ = ±(L - w), 0 <= w <= 2L, exceeds it by γuw.
+    """
+    u, w = sympy.symbols("u w", nonnegative=True)
+    gamma = BETA - side * u
+    at = {GAMMA: gamma, LAM: end * (SIZE - w)}
+    found = exactly(step_determinant, GAMMA, ALPHA, BETA, LAM).subs(
+        at, simultaneous=True
     )
-    least = 1 - ALPHA * GAMMA - GAMMA * (BETA - GAMMA) * size
-    yield _equal(least.subs(GAMMA, root), sympy.Integer(0), "least determinant at γ₋")
-    found = sympy.diff(least, GAMMA, 2), least.subs(GAMMA, 0)
-    yield _equal(list(found), [2 * size, sympy.Integer(1)], "convex, and 1 at γ = 0")
+    least = 1 - ALPHA * gamma - gamma * u * SIZE
+    name = "β - u" if side > 0 else "β + u"
+    return _equal(found, least + gamma * u * w, f"determinant, γ = {name}")
 
 
 def _determinant(factor) -> Evidence:
@@ -108,33 +129,43 @@ def _determinant(factor) -> Evidence:
     return _equal(found, claimed, "determinant of a step")
 
 
+@step_condition.control("the least determinant at λ = -L for γ < β")
+def _(ctx: Context) -> Evidence:
+    return _least(1, -1)
+
+
 @step_condition.control("β in place of β - γ: the determinant of the flow's order")
 def _(ctx: Context) -> Evidence:
     return _determinant(BETA / (BETA - GAMMA))
 
 
-def _sign_change(ctx: Context, claimed: float) -> Evidence:
-    """-det at the stiffest mode λ = L, just below and above the claimed step."""
-    alpha, beta, size = 1.0, 1.1, 50.0
+def _sign_change(ctx: Context, claimed, friction, damping, sign=-1) -> Evidence:
+    """The least determinant of λ = ±50, just below and above the claimed step.
+
+    With `sign` -1 its opposite, which changes from below to above 0 at γ₋.
+    """
+    size = 50.0
     ends = decide.bracket_ends(claimed, ctx.delta)
     determinant = ctx.compiled("determinant", lambda: jax.jit(step_determinant))
     rates = []
     for gamma in ends:
-        values = [float(determinant(gamma, alpha, beta, s * size)) for s in (1, -1)]
-        rates.append(GrowthRate(gamma, -min(values), bias=1e-12))
-    return decide.threshold(claimed, rates, delta=ctx.delta, quantity="-determinant")
+        at = [(gamma, friction, damping, s * size) for s in (1, -1)]
+        least = min(float(determinant(*a)) for a in at)
+        rates.append(GrowthRate(gamma, sign * least, bias=1e-12))
+    name = "determinant" if sign > 0 else "-determinant"
+    return decide.threshold(claimed, rates, delta=ctx.delta, quantity=name)
 
 
 @step_condition.route("sign of the determinant", grade="measured")
-def _(ctx: Context) -> Evidence:
-    """(α, β, L) = (1, 1.1, 50): the smaller root, γ = 0.01815."""
-    return _sign_change(ctx, largest_step(1.0, 1.1, 50.0))
+def _(ctx: Context) -> Iterator[Evidence]:
+    """γ₋ = 0.01815 of (1, 1.1, 50); γ₊ = 0.98979 < β of (1/2, 1, 50)."""
+    yield _sign_change(ctx, step_bound(1.0, 1.1, 50.0), 1.0, 1.1)
+    yield _sign_change(ctx, step_bound(0.5, 1.0, 50.0, 1), 0.5, 1.0, 1)
 
 
-@step_condition.control("the larger root: γ < 1.1019")
+@step_condition.control("γ₊ = 1.1019 > β, where αβ = 1.1")
 def _(ctx: Context) -> Evidence:
-    b = 1.0 + 1.1 * 50.0
-    return _sign_change(ctx, (b + np.sqrt(b**2 - 200.0)) / 100.0)
+    return _sign_change(ctx, step_bound(1.0, 1.1, 50.0, 1), 1.0, 1.1)
 
 
 # Starts with a velocity made of the gradient are off the stable manifold.
@@ -211,7 +242,7 @@ def _(ctx: Context) -> Evidence:
     title="Any mass turns the saddle's pull into a push, the faster the less mass",
     source=saddle_avoidance("the limit of a small mass is derived here"),
     statement=r"\epsilon\mu_+^2 + (\alpha+\beta\lambda)\mu_+ + \lambda = 0:\quad"
-    r" \epsilon\,\mu_+ = -(\alpha+\beta\lambda) -"
+    r" \epsilon\,\mu_+ = -(\alpha+\beta\lambda) +"
     r" \tfrac{\epsilon\lambda}{\alpha+\beta\lambda} + O(\epsilon^2),"
     r"\quad \lambda < -\alpha/\beta",
     hypotheses=(r"$f = \lambda x^2/2$", r"$\lambda < -\alpha/\beta$; mass $\epsilon$"),
@@ -220,10 +251,18 @@ def _(ctx: Context) -> Evidence:
 def massless_escape(ctx: Context) -> Iterator[Evidence]:
     """Trace and determinant of the traced field; the root expanded in the mass."""
     yield _characteristic(1)
-    e, b, size = sympy.symbols("epsilon b m", positive=True)  # b = -(α+βλ), m = -λ
-    root = (b + sympy.sqrt(b**2 + 4 * e * size)) / 2  # ε μ₊
-    series = sympy.series(root, e, 0, 2).removeO()
-    yield _equal(series, b + e * size / b, "ε μ₊ to first order in ε")
+    yield _expansion(1)
+
+
+def _expansion(sign: int) -> Evidence:
+    """The larger root times ε, with λ = -(α + b)/β, b > 0, so that α + βλ = -b < 0."""
+    e, b = sympy.symbols("epsilon b", positive=True)
+    slope = ALPHA + BETA * LAM
+    root = (-slope + sympy.sqrt(slope**2 - 4 * e * LAM)) / 2
+    claimed = -slope + sign * e * LAM / slope
+    steep = {LAM: -(ALPHA + b) / BETA}
+    series = sympy.series(sympy.simplify(root.subs(steep)), e, 0, 2).removeO()
+    return _equal(series, claimed.subs(steep), "ε μ₊ to first order in ε")
 
 
 def _characteristic(factor) -> Evidence:
@@ -232,6 +271,11 @@ def _characteristic(factor) -> Evidence:
     trace, product = j[0, 0] + j[1, 1], j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]
     claimed = [-(ALPHA + BETA * LAM) / e, factor * LAM / e]
     return _equal([trace, product], claimed, "ε μ² + (α + βλ) μ + λ")
+
+
+@massless_escape.control("minus the term of first order")
+def _(ctx: Context) -> Evidence:
+    return _expansion(-1)
 
 
 @massless_escape.control("λ (1 + 1/1000) in the polynomial")

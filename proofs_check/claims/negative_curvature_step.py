@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import sympy
 
 from discretize import escape_step, negative_curvature
+from discretize.negative_curvature import momentum_growth
 from flows.problems import quadratic
 from flows.symbolic import equal_symbolically, exactly
 from proofs_check import decide
@@ -58,9 +60,20 @@ def decrease(ctx: Context) -> Iterator[Evidence]:
     """
     yield _taylor(1)
     # Sign: a slope of either sign goes downhill.
+    yield _downhill(1)
+
+
+def _downhill(sign: int) -> Evidence:
+    """The step is -√(ε/ρ)/4 along e where ∇f·e > 0, and its opposite where < 0."""
     ends = [exactly(_length, EPS, RHO, s) for s in (SLOPE, -SLOPE)]
-    both = equal_symbolically(list(ends), [ends[0], -ends[0]])
-    yield decide.identity(both, name="step against the slope")
+    length = sign * sympy.sqrt(EPS / RHO) / 4
+    both = equal_symbolically(ends, [-length, length])
+    return decide.identity(both, name="step against the slope")
+
+
+@decrease.control("a step uphill")
+def _(ctx: Context) -> Evidence:
+    return _downhill(-1)
 
 
 def _taylor(stretch) -> Evidence:
@@ -111,69 +124,94 @@ def _(ctx: Context) -> Evidence:
 # Cancellation.
 
 GAP = 0.5
-FAR = 5.0
+SPECTRUM = np.array([-1.0, -1.0 + GAP, 0.3, 1.0])
+HALVES = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / 2
+"""An orthogonal matrix whose columns are the eigenvectors."""
 
 
-def _misalignment(radii: np.ndarray) -> tuple[np.ndarray, float]:
-    """The sine of the angle between direction and eigenvector, and |∇f(x)|.
+class Place(NamedTuple):
+    """A point x, and ∇f(x) in the basis of the eigenvectors."""
 
-    f is a quadratic with its centre at a distance from x = 0, so that ∇f(x) ≠ 0.
+    point: np.ndarray
+    gradient: np.ndarray
+
+
+SLOPE_AT_0 = Place(np.zeros(4), np.array([-1.5, 1.75, 0.6, 2.5]))
+FAR_SADDLE = Place(np.array([700.3, -500.1, 400.7, 300.9]), np.zeros(4))
+
+
+def _misalignment(place: Place, radii: np.ndarray) -> np.ndarray:
+    """The sine of the angle between direction and eigenvector, one a radius.
+
+    f is the quadratic of these curvatures with the gradient given at the point.
     """
-    spectrum = np.array([-1.0, -1.0 + GAP, 0.3, 1.0])
-    centre = FAR * np.array([0.3, -0.7, 0.4, 0.5])
-    f = dataclasses.replace(quadratic(spectrum), centre=jnp.asarray(centre))
-    start, found = jnp.array([0.5, 0.5, -0.5, 0.5]), []
+    hessian = HALVES @ np.diag(SPECTRUM) @ HALVES.T
+    centre = place.point - HALVES @ (place.gradient / SPECTRUM)
+    f = dataclasses.replace(
+        quadratic(SPECTRUM), matrix=jnp.asarray(hessian), centre=jnp.asarray(centre)
+    )
+    start = jnp.asarray(HALVES @ np.array([0.5, 0.5, -0.5, 0.5]))
+    found = []
     for radius in radii:
         search = negative_curvature(
-            f, jnp.zeros(4), start, smoothness=1.0, radius=radius, steps=300
+            f, place.point, start, smoothness=1.0, radius=radius, steps=300
         )
-        found.append(float(jnp.linalg.norm(search.direction[1:])))
-    return np.array(found), float(np.linalg.norm(spectrum * centre))
+        parts = HALVES.T @ np.asarray(search.direction)
+        found.append(np.linalg.norm(parts[1:]))
+    return np.array(found)
 
 
-def _cancellation(ctx: Context, rounding: float) -> Evidence:
-    radii = np.geomspace(1e-3, 1e-12, ctx.choose(10, 37))
-    angle, gradient = _misalignment(radii)
-    bound = rounding * gradient / (radii * GAP)
-    worst = float(np.max(angle / bound))
-    return decide.upper_bound(1.0, Measurement(worst), delta=ctx.delta)
+def _cancellation(ctx: Context, place: Place, slope: float, point: float) -> Evidence:
+    """The worst angle over (slope |∇f| + point ℓ|x|) ε/(r gap)."""
+    radii = np.geomspace(1e-3, 1e-9, ctx.choose(7, 25))
+    scale = slope * np.linalg.norm(place.gradient)
+    scale += point * np.linalg.norm(place.point)  # ℓ = 1
+    bound = np.finfo(float).eps * scale / (radii * GAP)
+    worst = float(np.max(_misalignment(place, radii) / bound))
+    return decide.upper_bound(
+        1.0,
+        Measurement(worst),
+        delta=ctx.delta,
+        quantity=f"|x| = {np.linalg.norm(place.point):.0f}",
+        note=f"the largest angle is {worst:.3f} of the bound",
+    )
 
 
 @claim(
     "negative_curvature.cancellation",
-    title="Differences of gradients turn the direction by at most 3ε_m|∇f|/(r gap)",
+    title="Rounding turns the direction by at most 3ε_m(|∇f| + ℓ|x|)/(r gap)",
     source=zhang_li("the search; the effect of rounding is derived here"),
-    statement=r"\sin\angle(u, e_1) \le \frac{3\,\epsilon_{m}\,|\nabla f(x)|}"
-    r"{r\,(\lambda_2 - \lambda_1)}:\quad r \gg \epsilon_{m}|\nabla f|/|\lambda_1|",
+    statement=r"\sin\angle(u, e_1) \le \frac{3\,\epsilon_{m}\,(|\nabla f(x)| +"
+    r" \ell|x|)}{r\,(\lambda_2 - \lambda_1)}:\quad r \gg \epsilon_{m}"
+    r"(|\nabla f| + \ell|x|)/|\lambda_1|",
     hypotheses=(
-        r"$f$ quadratic, $|\nabla f| = 3.5$, $r$ from $10^{-3}$ to $10^{-12}$",
+        r"$f$ quadratic, 4 coordinates; $|\nabla f| = 3.5$ at $x = 0$, and a saddle at"
+        r" $|x| = 1000$",
+        r"$r$ from $10^{-3}$ to $10^{-9}$",
         r"$\epsilon_m = 2^{-52}$; the power method has converged",
     ),
     grade="measured",
     delta=0.01,
     unit="angle over its bound",
 )
-def cancellation(ctx: Context) -> Evidence:
-    """Worst over the radii; each of two gradients is rounded three times."""
-    return _cancellation(ctx, 3 * np.finfo(float).eps)
+def cancellation(ctx: Context) -> Iterator[Evidence]:
+    """Worst over the radii: of gradients that are rounded, and of x + r u that is."""
+    for place in (SLOPE_AT_0, FAR_SADDLE):
+        yield _cancellation(ctx, place, 3, 3)
 
 
 @cancellation.control("one rounding in a hundred")
 def _(ctx: Context) -> Evidence:
-    return _cancellation(ctx, 0.01 * np.finfo(float).eps)
+    return _cancellation(ctx, SLOPE_AT_0, 0.01, 0.01)
+
+
+@cancellation.control("the gradient's term alone, far from 0")
+def _(ctx: Context) -> Evidence:
+    slight = FAR_SADDLE._replace(gradient=1e-3 * SLOPE_AT_0.gradient)
+    return _cancellation(ctx, slight, 3, 0)
 
 
 # Momentum.
-
-
-def growth(q: float) -> float:
-    """Growth a step of the mode of curvature -γ under momentum, q = γ/ℓ.
-
-    The larger root of w² - (1 + q/4)((2 - θ) w - (1 - θ)), θ = √q/4.
-    """
-    theta, grow = math.sqrt(q) / 4, 1 + q / 4
-    b = grow * (2 - theta)
-    return (b + math.sqrt(b**2 - 4 * grow * (1 - theta))) / 2
 
 
 @claim(
@@ -212,7 +250,7 @@ def _growth(ctx: Context, q: float, tuned: float) -> Evidence:
     at = np.array([0.25, 0.5, 1.0]) * min(2400, 60 / math.sqrt(q))
     k = at.astype(int) - 1
     rates = ratio[k + 1] / ratio[k]
-    expected = growth(q) - 1
+    expected = momentum_growth(q)[0] - 1
     return decide.equal(
         1.0,
         decide.ladder((rates - 1) / expected, condition=1 / expected),
@@ -229,10 +267,12 @@ def _(ctx: Context) -> Evidence:
 
 def _series(claimed) -> Evidence:
     s = sympy.Symbol("s", positive=True)  # √q
-    b, c = (1 + s**2 / 4) * (2 - s / 4), (1 + s**2 / 4) * (1 - s / 4)
-    inside = sympy.expand((b**2 - 4 * c) / s**2)
-    root = (b + s * sympy.sqrt(inside)) / 2
-    slope = sympy.diff(root, s).subs(s, 0)
+    # of w = 1 + s z the quadratic for z; its larger root at s = 0
+    theta, grow = s / 4, 1 + s**2 / 4
+    z = sympy.Symbol("z")
+    w = 1 + s * z
+    polynomial = sympy.expand((w**2 - grow * ((2 - theta) * w - (1 - theta))) / s**2)
+    slope = max(sympy.solve(polynomial.subs(s, 0), z))
     return decide.identity(equal_symbolically(slope, claimed), name="w₊' at √q = 0")
 
 

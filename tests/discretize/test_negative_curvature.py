@@ -19,6 +19,7 @@ from discretize import (
 )
 from flows import BadInput, GradientFlow, InertialNewtonPsiFlow, iterate
 from flows.problems import quadratic, saddle_between_wells
+from flows.sphere import as_direction
 
 ANGLE = 0.3
 TURN = np.array(
@@ -73,6 +74,34 @@ def test_the_search_is_a_power_method_with_or_without_momentum(target):
     assert found.gradients == 14
     # the wrong momentum would have been seen
     assert np.abs(quotients(nesterov(0.1)) - np.asarray(found.rayleigh)).max() > 1e-3
+
+
+def test_whole_numbers_and_a_known_gradient_change_nothing():
+    f = dataclasses.replace(quadratic(np.ones(3)), matrix=jnp.asarray(H))
+    given = {"smoothness": 1, "radius": 1, "steps": 3}
+    found = negative_curvature(f, [1, 0, 2], [1, 1, 1], **given)
+    g = H @ np.array([1.0, 0.0, 2.0])
+    known = negative_curvature(f, [1, 0, 2], [1, 1, 1], at_x=g, **given)
+    power = np.linalg.matrix_power(np.eye(3) - H, 3) @ np.ones(3)
+    for search in (found, known):
+        np.testing.assert_allclose(
+            search.direction, power / np.linalg.norm(power), atol=1e-13
+        )
+    assert (found.gradients, known.gradients) == (5, 4)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1e-200, float), (1e30, np.float32)])
+def test_a_start_of_any_size_keeps_its_direction(size, dtype):
+    start, largest = as_direction("start", [size, -size / 2], 2, dtype)
+    np.testing.assert_array_equal(start, [1, -0.5])
+    assert largest == dtype(size)
+
+
+def test_a_budget_for_a_curvature_far_below_the_smoothness():
+    """q = 1e-20: (1 + q)/(1 + q/2) is 1 in double precision; T = log(4/q c²)/q."""
+    q, n, failure = 1e-20, 10, 0.01
+    expected = math.log(4 / (q * math.pi * failure**2 / (2 * n))) / q
+    assert search_budget(1.0, q, n, failure) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_budget_is_enough_for_the_worst_start_it_allows():
@@ -155,6 +184,25 @@ def test_descents_leave_the_saddle_and_end_in_a_minimum(name):
         np.testing.assert_allclose(found.aux.curvature[0], -8, rtol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"accuracy": -0.1}, "accuracy is"),
+        ({"hessian_lipschitz": 0.0}, "hessian_lipschitz is"),
+        ({"direction": [3.0, 4.0]}, "length 1; got one of 5"),
+        ({"direction": [1.0]}, "direction is a vector of 2"),
+        ({"gradient": [1.0, np.nan]}, "gradient is a vector of finite"),
+        ({"x": [[1.0, 1.0]]}, "x is a vector of 2"),
+    ],
+)
+def test_a_step_along_a_direction_looks_at_what_it_is_given(changed, match):
+    given = {"x": [1, -1], "gradient": [0, 0], "direction": [0.6, 0.8]}
+    given |= {"accuracy": 1.0, "hessian_lipschitz": 1.0}
+    np.testing.assert_allclose(escape_step(**given), [0.85, -1.2], rtol=1e-15)
+    with pytest.raises(BadInput, match=match):
+        escape_step(**(given | changed))
+
+
 def test_a_push_is_uniform_in_its_ball():
     """Mean of |ξ|²/r² in 2 dimensions is 1/2: 4000 draws, false alarm 1e-9.
 
@@ -182,6 +230,10 @@ def test_a_push_is_uniform_in_its_ball():
         ({"steps": 0}, "steps is"),
         ({"x": jnp.zeros(3)}, "x is a vector of 2"),
         ({"start": jnp.zeros(2)}, "other than 0"),
+        ({"start": [np.inf, 1.0]}, "start is a vector of finite"),
+        ({"x": [np.nan, 1.0]}, "x is a vector of finite"),
+        ({"at_x": jnp.zeros(3)}, "at_x is a vector of 2"),
+        ({"target": 1.5}, "at most the smoothness"),
     ],
 )
 def test_bad_input_at_the_door(changed, match):
@@ -197,10 +249,25 @@ def test_more_bad_input():
         search_budget(1.0, 2.0, 10)
     with pytest.raises(BadInput, match="0 < failure < 1"):
         search_budget(1.0, 0.5, 10, 1.0)
+    with pytest.raises(BadInput, match="failure is"):
+        search_budget(1.0, 0.5, 10, "x")
+    with pytest.raises(BadInput, match="not traced"):
+        jax.jit(lambda q: search_budget(1.0, q, 10))(0.5)
+    with pytest.raises(BadInput, match="hessian_lipschitz is"):
+        CurvatureDescent(0.1, -36.0, 5)
+    with pytest.raises(BadInput, match="accuracy is"):
+        CurvatureDescent(-0.1, 36.0, 5)
+    with pytest.raises(BadInput, match="accelerated is"):
+        CurvatureDescent(0.1, 36.0, 5, accelerated="no")
+    with pytest.raises(BadInput, match="radius is"):
+        PerturbedDescent(0.1, 0.0, 5)
+    with pytest.raises(BadInput, match="accuracy is"):
+        PerturbedDescent([0.1, 0.2], 1.0, 5)
     with pytest.raises(BadInput, match="search is"):
         CurvatureDescent(0.1, 1.0, 0)
     with pytest.raises(BadInput, match="wait is"):
         PerturbedDescent(0.1, 1.0, 0)
     flow = InertialNewtonPsiFlow(SADDLE.objective, 0.5, 1.0)
-    with pytest.raises(BadInput, match="steps GradientFlow"):
-        SCHEMES["search"].step(flow, 0.0, jnp.zeros(2), 0.1, jnp.ones(2), False)
+    for name in ("search", "push"):
+        with pytest.raises(BadInput, match="steps GradientFlow"):
+            SCHEMES[name].step(flow, 0.0, jnp.zeros(2), 0.1, jnp.ones(2), False)

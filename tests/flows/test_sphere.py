@@ -1,6 +1,7 @@
 """The Rayleigh quotient flow against scipy's matrix exponential and its identities."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,31 @@ def test_exact_is_the_normalised_matrix_exponential():
     # after 3000 time units e^{-Ht} itself would have overflowed
     lowest = np.linalg.eigh(H)[1][:, 0] * np.linalg.norm(U0)
     np.testing.assert_allclose(np.abs(found[3]), np.abs(lowest), rtol=1e-12)
+
+
+def test_exact_of_a_start_without_the_lowest_mode_of_whole_numbers_and_backwards():
+    """Curvatures -1, 0.5 and 2 along the axes, by hand."""
+    flow = RayleighFlow(of_matrix(jnp.diag(jnp.array([-1.0, 0.5, 2.0]))), jnp.zeros(3))
+    soon, late, back = flow.exact([0.05, 3000.0, -3000.0], [0, 3, 4])
+    moved = np.array([0, 3 * math.exp(-0.025), 4 * math.exp(-0.1)])
+    np.testing.assert_allclose(soon, 5 * moved / np.linalg.norm(moved), rtol=1e-14)
+    np.testing.assert_allclose(late, [0, 5, 0], rtol=1e-14)
+    # backwards the highest curvature wins
+    np.testing.assert_allclose(back, [0, 0, 5], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("t", "u0", "match"),
+    [
+        (1.0, [0.0, 0.0], "other than 0"),
+        (1.0, [1.0, 0.0, 0.0], "vector of 2"),
+        (1.0, [np.nan, 1.0], "finite"),
+        (np.inf, [1.0, 0.0], "finite time"),
+    ],
+)
+def test_exact_takes_a_direction_and_finite_times(t, u0, match):
+    with pytest.raises(BadInput, match=match):
+        RayleighFlow(wavy(), jnp.zeros(2)).exact(t, u0)
 
 
 @pytest.mark.parametrize("radius", [None, 0.3])
