@@ -12,6 +12,7 @@ import numpy as np
 import sympy
 from scipy.integrate import solve_ivp
 
+from discretize.figures.accelerated_methods import bessel_gap
 from flows import (
     AcceleratedFlow,
     Flow,
@@ -79,6 +80,28 @@ def oscillations(
     return run.y[:n].T, run.y[n:].T
 
 
+def decay_rates(build: Build, spectrum: Any, **parameters: float) -> np.ndarray:
+    """The slowest rate -max Re r of each mode λ of a flow with constant coefficients.
+
+    From the traced equation x'' = a x + c v: the eigenvalues of its matrix.
+
+    Args:
+        build: (objective, *parameters) -> flow.
+        spectrum: λ, shape [modes].
+        **parameters: of the flow, in the order in which `build` takes them.
+
+    Returns:
+        The rates (1/time), shape [modes].
+    """
+    field = _acceleration(build, tuple(parameters))
+    curvatures, numbers = np.asarray(spectrum, float), tuple(parameters.values())
+    a, c = (field(0.0, curvatures, *z, *numbers) for z in ((1.0, 0.0), (0.0, 1.0)))
+    c = np.broadcast_to(c, a.shape)
+    zero, one = np.zeros_like(a), np.ones_like(a)
+    matrices = np.moveaxis(np.array([[zero, one], [a, c]]), -1, 0)
+    return -np.linalg.eigvals(matrices).real.max(axis=-1)
+
+
 # The constant of the accelerated flow.
 
 
@@ -144,14 +167,6 @@ def _(ctx: Context) -> Evidence:
 @flow_constant.control("a constant smaller by 1/1000")
 def _(ctx: Context) -> Evidence:
     return _constants(sympy.Rational(999, 1000))
-
-
-def bessel_gap(u: Any, friction: float) -> np.ndarray:
-    """t² f(x(t))/x_0² on λ x²/2 from rest, as a function of u = √λ t."""
-    from scipy.special import gamma, jv
-
-    nu = (friction - 1) / 2
-    return gamma(nu + 1) ** 2 * (2 / u) ** (2 * nu) * jv(nu, u) ** 2 * u**2 / 2
 
 
 def bessel_constant(friction: float) -> tuple[float, float]:
