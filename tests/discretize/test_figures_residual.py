@@ -53,7 +53,12 @@ def test_errors_of_the_inverse_grow_with_the_depth():
     # volumes in (x, v) grow by γ^-d a layer, so some error by γ^-N/2 or more
     assert first < 1e-13
     assert last > 1e-16 * 0.7**-30
-    assert found["exact"] == 0
+    np.testing.assert_array_equal(found["exact"], [0, 0])
+
+
+def test_no_momentum_is_left_out_for_want_of_colours():
+    with pytest.raises(BadInput, match=r"number of momenta .* 1 to 6; got 7"):
+        draw("inversion_error_by_depth", momenta=(0.9,) * 7)
 
 
 @pytest.mark.slow
