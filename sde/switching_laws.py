@@ -15,6 +15,7 @@ from flows.door import as_floats, require_instance, require_whole
 from flows.errors import BadInput
 from flows.finite_sums import QuadraticSum
 from flows.schedules import is_constant
+from flows.types import is_traced
 from sde._checks import is_concrete
 from sde.index import UniformIndex, WeightedIndex
 from sde.moments import Moment
@@ -145,8 +146,11 @@ class DirichletMixture:
         """Independent draws of X.
 
         Args:
-            key: a whole number or a jax key.
+            key: a whole number or a jax key, not traced.
             count: how many.
+
+        Raises:
+            BadInput: a traced key: the inversion is scipy's, on the host.
         """
         return self.sample_states(key, count).position
 
@@ -156,13 +160,21 @@ class DirichletMixture:
         Given the weights the label is i with probability w_i.
 
         Args:
-            key: a whole number or a jax key.
+            key: a whole number or a jax key, not traced.
             count: how many.
 
         Returns:
             Positions of shape [count, n], labels of shape [count].
+
+        Raises:
+            BadInput: a traced key: the inversion is scipy's, on the host.
         """
         require_whole("count", count, 1)
+        if is_traced(key):
+            raise BadInput(
+                "stationary states are drawn by scipy's inversion, outside of jit and "
+                "vmap: give a key that is not traced."
+            )
         first, second, third = subkeys(as_key(key), 0, 3)
         w = self._weights(first, second, count)
         u = uniforms(third, count)[:, None]

@@ -1,5 +1,6 @@
 """Dirichlet mixtures, the stationary laws of switching; fluctuations of fast ones."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -104,6 +105,12 @@ def test_equal_concentrations_of_one_are_uniform_on_the_triangle():
     right = 1 - (high - x) ** 2 / ((high - low) * (high - middle))
     exact = np.where(x < middle, left, right)
     np.testing.assert_allclose(law.along(direction).cdf(x), exact, atol=1e-12)
+
+
+def test_a_traced_key_is_refused_with_the_reason():
+    law = DirichletMixture(TRIANGLE, [0.4, 0.7, 1.5])
+    with pytest.raises(BadInput, match="not traced"):
+        jax.jit(lambda key: law.sample(key, 4))(jax.random.key(0))
 
 
 def test_samples_follow_the_law_and_labels_the_weights():
