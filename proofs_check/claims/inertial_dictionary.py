@@ -24,6 +24,7 @@ from discretize import (
     prove,
     to_inertial_newton,
 )
+from discretize.inertial_newton import InertialNewtonStep
 from discretize.optimizers.inna import InnaState
 from flows import InertialNewtonState
 from flows.problems import saddle_between_wells
@@ -67,11 +68,7 @@ def _zero(expressions: Any, name: str) -> Evidence:
     statement=r"\psi_{k+1} = \psi_k - \gamma d_k,\ x_{k+1} = x_k - \gamma(d_k +"
     r" \beta\nabla f(x_k)),\quad d_k = (\alpha - \tfrac1\beta)x_k +"
     r" \tfrac1\beta\psi_k",
-    hypotheses=(
-        r"$f$ differentiable",
-        r"$\beta > 0$",
-        r"$\psi_0 = (1-\alpha\beta)x_0$",
-    ),
+    hypotheses=(r"$f$ differentiable, $\beta > 0$, $\psi_0 = (1-\alpha\beta)x_0$",),
     grade="proved",
 )
 def inna_is_euler(ctx: Context) -> Evidence:
@@ -146,9 +143,15 @@ def _inna_steps(gamma, alpha, beta, x, psi, g0, g1):
     return _two(optimizer, state, x, g0, g1)
 
 
+def _sgd(nesterov: bool | None, eta: Any, m: Any) -> Any:
+    """Heavy ball, Nesterov's momentum, or gradient descent (None)."""
+    memory = {} if nesterov is None else {"momentum": m, "nesterov": nesterov}
+    return optax.sgd(eta, **memory)
+
+
 def _sgd_steps(nesterov, eta, m, x, trace, g0, g1):
-    """Two steps of optax.sgd from any trace."""
-    optimizer = optax.sgd(eta, momentum=m, nesterov=nesterov)
+    """Two steps of optax.sgd from any trace, where there is one."""
+    optimizer = _sgd(nesterov, eta, m)
     state = jax.tree.map(lambda leaf: trace, optimizer.init(x))
     return _two(optimizer, state, x, g0, g1)
 
@@ -181,6 +184,7 @@ def _defect(pair, point):
         "any ψ, any trace, any gradients",
         r"heavy ball: $\gamma = \beta = \sqrt\eta$, $\alpha = (1-m)/\sqrt\eta$; "
         r"Nesterov: $\beta = (1+m)\sqrt\eta$",
+        r"gradient descent: $\alpha\beta = 1$, $\gamma\beta = \eta$",
     ),
     grade="proved",
 )
@@ -192,6 +196,12 @@ def inna_recursion(ctx: Context) -> Iterator[Evidence]:
     )
     for nesterov in (False, True):
         yield _sgd_recursion(nesterov, nesterov)
+    yield _descent_recursion(1)
+
+
+def _descent_recursion(product: Any) -> Evidence:
+    pair = exactly(_sgd_steps, None, GAMMA * BETA, M, X, TRACE, G0, G1)
+    return _zero(_defect(pair, (GAMMA, product / BETA, BETA)), "recursion, descent")
 
 
 def _sgd_recursion(nesterov: bool, damping: bool) -> Evidence:
@@ -204,6 +214,11 @@ def _sgd_recursion(nesterov: bool, damping: bool) -> Evidence:
 @inna_recursion.control("Nesterov's momentum with the damping of heavy ball")
 def _(ctx: Context) -> Evidence:
     return _sgd_recursion(True, False)
+
+
+@inna_recursion.control("gradient descent at αβ = 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _descent_recursion(sympy.Rational(1001, 1000))
 
 
 @inna_recursion.control("γ multiplied by 1 + 1/1000 in the recursion")
@@ -230,7 +245,7 @@ def _(ctx: Context) -> Evidence:
     grade="proved",
 )
 def sgd_is_inna(ctx: Context) -> Iterator[Evidence]:
-    """Both first steps, traced; the recursion carries them on."""
+    """The first steps, traced; `inertial.inna-recursion` carries all three on."""
     for row in (HEAVY_BALL_AS_INNA, NESTEROV_AS_INNA, SGD_AS_INNA):
         yield decide.identity(prove(row), name=row.name)
 
@@ -259,9 +274,8 @@ def _(ctx: Context) -> Iterator[Evidence]:
     """from_inertial_newton(to_inertial_newton(η, m)) is (η, m); αβ is 1 - m, 1 - m²."""
     for nesterov in (False, True):
         point = exactly(to_inertial_newton, ETA, M, nesterov)
-        eta, m, _ = exactly(
-            lambda a, b, c, n=nesterov: from_inertial_newton(a, b, c, n), *point
-        )
+        back = functools.partial(from_inertial_newton, nesterov=nesterov)
+        eta, m, _ = exactly(back, *point)
         product = 1 - M**2 if nesterov else 1 - M
         gaps = [eta - ETA, m - M, point.friction * point.hessian_damping - product]
         yield _zero(gaps, f"(η, m) and αβ, nesterov={nesterov}")
@@ -270,7 +284,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
 @sgd_is_inna.route("300 steps", grade="measured")
 def _(ctx: Context) -> Iterator[Evidence]:
     """optax.sgd beside inna in float64 on a loss with a saddle and two wells."""
-    for nesterov in (False, True):
+    for nesterov in (False, True, None):
         yield _long_run(nesterov)
 
 
@@ -289,8 +303,8 @@ def _scan(optimizer: Any, x0: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _sgd_run(nesterov: bool, eta: Any, m: Any, x0: Any) -> Any:
-    return _scan(optax.sgd(eta, momentum=m, nesterov=nesterov), x0)
+def _sgd_run(nesterov: bool | None, eta: Any, m: Any, x0: Any) -> Any:
+    return _scan(_sgd(nesterov, eta, m), x0)
 
 
 @jax.jit
@@ -313,9 +327,10 @@ def _regrouped(point: Any, x0: Any) -> Any:
     return _scan(optax.GradientTransformation(init, update), x0)
 
 
-def _long_run(nesterov: bool) -> Evidence:
+def _long_run(nesterov: bool | None) -> Evidence:
     eta, m, delta = 1e-3, 0.9, 1e-3
-    point = to_inertial_newton(eta, m, nesterov)
+    descent = InertialNewtonStep(*np.array([eta / 0.3, 1 / 0.3, 0.3]))
+    point = descent if nesterov is None else to_inertial_newton(eta, m, nesterov)
     sgd = np.asarray(_sgd_run(nesterov, eta, m, jnp.asarray(START)))
     starts = START + np.spacing(np.abs(START)) * np.array([[0, 0], *EIGHT])
     ours, *shifted = np.asarray(_inna_runs(point, jnp.asarray(starts)))

@@ -1,6 +1,7 @@
 """What INNA, INNAprop, NAG-C and NAG-SC take for parameters and gradients."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,9 @@ def lenient():
         yield
 
 
-def first(name, params, gradients=None, wrap=lambda optimizer: optimizer):
+def first(
+    name, params, gradients=None, wrap=lambda optimizer: optimizer
+) -> tuple[Any, Any]:
     optimizer = wrap(OPTIMIZERS[name]())
     state = optimizer.init(params)
     return optimizer.update(params if gradients is None else gradients, state, params)
