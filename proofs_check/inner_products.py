@@ -132,23 +132,22 @@ class LyapunovPair:
         return self.value.free_symbols | self.derivative.free_symbols
 
     def at(self, **numbers: Any) -> LyapunovPair:
-        """The pair with numbers for its time and parameters, floats taken exactly.
+        """The pair with numbers for its time and parameters.
 
         Args:
-            **numbers: symbol's name -> number, as t=2.5, friction=3.
+            **numbers: symbol's name -> number, as t=2.5, friction=3, scale="1/3" or
+                sympy.sqrt(2). A float counts as its shortest decimal: 0.1 is 1/10.
 
         Raises:
-            BadInput: no symbol of that name.
+            BadInput: no symbol of that name, or no finite real number.
         """
-        import sympy as sp
-
         named = {s.name: s for s in self._symbols()}
         table = {}
         for name, number in numbers.items():
             if name not in named:
                 known = ", ".join(sorted(named))
                 raise BadInput(f"no symbol {name!r} in V and dV/dt; they have {known}.")
-            table[named[name]] = sp.Rational(str(number))
+            table[named[name]] = _exact(name, number)
         return replace(
             self,
             value=self.value.subs(table),
@@ -188,6 +187,21 @@ class LyapunovPair:
         both = sp.lambdify(symbols, [self.value, self.derivative], modules="numpy")
         value, derivative = both(*values)
         return value, derivative
+
+
+def _exact(name: str, number: Any) -> Any:
+    """A number for sympy: an expression as it is, all others by their decimals."""
+    import sympy as sp
+
+    value = number
+    if isinstance(number, sp.Float) or not isinstance(number, sp.Basic):
+        try:
+            value = sp.Rational(str(number))
+        except (TypeError, ValueError, ZeroDivisionError):
+            value = sp.nan
+    if value.is_number and value.is_real and value.is_finite:
+        return value
+    raise BadInput(f"{name} is one finite real number, as 2.5; got {number!r:.60}.")
 
 
 def lyapunov_pair(

@@ -222,10 +222,10 @@ def nesterov_worst_case(
     shift: float = 2.0,
     solvers: Sequence[str] = SOLVERS,
 ) -> list[SdpSolution]:
-    """The largest f(x_n) - f* of Nesterov's method: f L-smooth, |x_0 - x*| <= 1.
+    """The largest f(x_n) - f* of Nesterov's method, where |x_0 - x*| <= 1.
 
     x_k = y_{k-1} - s ∇f(y_{k-1}), y_k = x_k + ((k-1)/(k + shift)) (x_k - x_{k-1}),
-    from y_0 = x_0.
+    from y_0 = x_0; f convex and L-smooth.
 
     Args:
         steps: n.

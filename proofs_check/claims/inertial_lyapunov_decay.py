@@ -13,6 +13,8 @@ from flows import (
     VanishingInertialNewtonFlow,
     bregman_start,
 )
+from flows.symbolic import equal_symbolically
+from proofs_check import decide
 from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
@@ -24,29 +26,55 @@ from proofs_check.energies import (
 )
 from proofs_check.evidence import Evidence
 from proofs_check.inequalities import minimal, strongly_convex
+from proofs_check.inner_products import LyapunovPair, gap_symbol, inner
 from proofs_check.papers import bregman_lagrangian, hessian_damping
 from proofs_check.trajectories import X0, Case, convex_loss, trajectory
 
 BEYOND = sympy.Symbol("s", nonnegative=True)
 SMALL = sympy.Rational(1, 1000)
+T = sympy.Symbol("t", positive=True)
+GAP, EG, GG = gap_symbol(), inner("e", "g"), inner("g", "g")
+
+
+def _named(pair: LyapunovPair, *names: str) -> list[Any]:
+    """The pair's parameters."""
+    symbols = {s.name: s for s in pair.derivative.free_symbols}
+    return [symbols[name] for name in names]
+
+
+def _stated(pair: LyapunovPair, slope: Any) -> Evidence:
+    """V' of the model against the sum in the statement."""
+    return decide.identity(
+        equal_symbolically(pair.derivative, slope),
+        name="V' of the statement",
+        quantity="V'",
+        route="algebra",
+    )
 
 
 # Vanishing friction and constant Hessian damping.
 
 
-def _vanishing(friction: Any, convex: bool = True) -> Evidence:
-    """V' from convexity and f >= f*, with friction a = 3 + s or a number."""
+def _vanishing(friction: Any, convex: bool = True, share: Any = 1) -> Evidence:
+    """V' + βt²|∇f|² <= 0 from convexity and f >= f*, a = 3 + s or a number."""
     pair = vanishing_pair()
-    symbols = {s.name: s for s in pair.derivative.free_symbols}
-    using = [strongly_convex(), minimal()] if convex else []
+    a, beta = _named(pair, "friction", "hessian_damping")
     found = find_certificate(
-        pair.derivative,
-        using,
-        {symbols["friction"]: friction},
-        name="V'",
-        latex=r"\dot V",
+        pair.derivative + share * beta * T**2 * GG,
+        [strongly_convex(), minimal()] if convex else [],
+        {a: friction},
+        name="V' + βt²|∇f|²",
+        latex=r"\dot V + \beta t^2|\nabla f|^2",
     )
-    return found.evidence()
+    return found.evidence(quantity="sign of V' + βt²|∇f|²")
+
+
+def _vanishing_sum(factor: Any = 1) -> Evidence:
+    """V' = 2t (f - f*) - (a-1) t ⟨∇f, x - x*⟩ - factor · βt²|∇f|²."""
+    pair = vanishing_pair()
+    a, beta = _named(pair, "friction", "hessian_damping")
+    slope = 2 * T * GAP - (a - 1) * T * EG - factor * beta * T**2 * GG
+    return _stated(pair, slope)
 
 
 @claim(
@@ -64,9 +92,20 @@ def _vanishing(friction: Any, convex: bool = True) -> Evidence:
     delta=1e-6,
     unit="V (unit of |x|²)",
 )
-def vanishing_damping(ctx: Context) -> Evidence:
-    """Convexity and f >= f* with solved multipliers; what is left is βt²|∇f|²."""
-    return _vanishing(3 + BEYOND)
+def vanishing_damping(ctx: Context) -> Iterator[Evidence]:
+    """The sum for V', and its bound by convexity and f >= f*, multipliers solved."""
+    yield _vanishing_sum()
+    yield _vanishing(3 + BEYOND)
+
+
+@vanishing_damping.control("βt²|∇f|² in V' with the factor 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _vanishing_sum(1 + SMALL)
+
+
+@vanishing_damping.control("βt²|∇f|² in the bound with the factor 1 + 1/1000, a = 3")
+def _(ctx: Context) -> Evidence:
+    return _vanishing(sympy.Integer(3), share=1 + SMALL)
 
 
 @vanishing_damping.control("friction a = 3 - 1/1000, on f = |x|")
@@ -93,7 +132,15 @@ def _(ctx: Context) -> Iterator[Evidence]:
 def _bregman(lost: Any = 0, convex: bool = True) -> Evidence:
     using = [strongly_convex(), minimal()] if convex else []
     left = bregman_pair(lost).derivative
-    return find_certificate(left, using, name="V'", latex=r"\dot V").evidence()
+    found = find_certificate(left, using, name="V'", latex=r"\dot V")
+    return found.evidence(quantity="sign of V'")
+
+
+def _bregman_sum(factor: Any = 1) -> Evidence:
+    """V' = - C p t^{p-1} (⟨∇f, x - x*⟩ - factor · (f - f*))."""
+    pair = bregman_pair()
+    p, scale = _named(pair, "power", "scale")
+    return _stated(pair, -scale * p * T ** (p - 1) * (EG - factor * GAP))
 
 
 @claim(
@@ -111,9 +158,15 @@ def _bregman(lost: Any = 0, convex: bool = True) -> Evidence:
     delta=1e-6,
     unit="V (unit of |x|²)",
 )
-def bregman(ctx: Context) -> Evidence:
+def bregman(ctx: Context) -> Iterator[Evidence]:
     """The identity with p, C and t symbols; convexity is all that is asked."""
-    return _bregman()
+    yield _bregman_sum()
+    yield _bregman()
+
+
+@bregman.control("f - f* in V' with the factor 1 + 1/1000")
+def _(ctx: Context) -> Evidence:
+    return _bregman_sum(1 + SMALL)
 
 
 @bregman.control("the power p - 1 before f - f*")

@@ -1,6 +1,7 @@
 """Lyapunov functions in inner products, against derivatives taken by hand."""
 
 import dataclasses
+import fractions
 
 import diffrax
 import jax
@@ -162,6 +163,46 @@ def test_numbers_and_symbols_that_do_not_fit_are_refused():
     vectors = dict.fromkeys("egv", np.ones(2))
     with pytest.raises(BadInput, match="no number for friction"):
         pair.on(1.0, vectors, dot, t=1.0)
+
+
+NUMBERS = {
+    "a float is its decimal": (0.1, sp.Rational(1, 10)),
+    "of any kind": (np.float32(0.1), sp.Rational(1, 10)),
+    "a fraction": (fractions.Fraction(1, 3), sp.Rational(1, 3)),
+    "text": ("1/3", sp.Rational(1, 3)),
+    "a float of sympy": (sp.Float(0.1), sp.Rational(1, 10)),
+    "a root": (sp.sqrt(2), sp.sqrt(2)),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS.values(), ids=NUMBERS)
+def test_a_number_is_put_in_exactly(case):
+    given, exact = case
+    pair = accelerated_pair().at(friction=given)
+    assert sp.expand(pair.derivative - 2 * T * GAP + (exact - 1) * T * EG) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.nan,
+        -np.inf,
+        sp.oo,
+        sp.nan,
+        sp.I,
+        1j,
+        T,
+        "high",
+        "1/0",
+        None,
+        True,
+        [1.0, 2.0],
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises(BadInput, match="friction is one finite real number"):
+        accelerated_pair().at(friction=wrong)
 
 
 def test_the_facts_of_a_loss_are_needed():

@@ -1,12 +1,14 @@
 """Worst cases by PEPit: peers, solvers that fail, problems without a bound."""
 
+import functools
 import operator
 
 import pytest
 import sympy as sp
 
 from flows import AcceleratedFlow
-from proofs_check import Verdict, decide, extras
+from proofs_check import ClaimResult, Verdict, check, decide, extras
+from proofs_check.claims import worst_cases_momentum
 from proofs_check.energies import (
     accelerated_energy,
     accelerated_pair,
@@ -119,6 +121,18 @@ def test_a_solver_that_fails_hands_over_to_the_next():
     evidence = decide.sdp(0, alone, delta=1e-6)
     assert evidence.verdict is Verdict.UNDECIDED
     assert "ABSENT" in evidence.reason
+
+
+def test_heavy_ball_is_judged_by_the_solver_that_ended(monkeypatch):
+    def verdict(*solvers):
+        asked = functools.partial(heavy_ball_worst_case, solvers=solvers)
+        monkeypatch.setattr(worst_cases_momentum, "heavy_ball_worst_case", asked)
+        result = check(worst_cases_momentum.worst_heavy_ball)
+        assert isinstance(result, ClaimResult)
+        return result.verdict
+
+    assert verdict("ABSENT", "CLARABEL") is Verdict.HOLDS
+    assert verdict("ABSENT") is Verdict.UNDECIDED
 
 
 def test_without_a_normalisation_a_false_claim_has_no_bound():
