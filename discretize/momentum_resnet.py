@@ -28,10 +28,14 @@ class MomentumResNet(eqx.Module):
     by γ^{-d}: N layers amplify some error by at least γ^{-N/2}
     (`ReversibleMomentumResNet` keeps the bits that are lost).
 
-    With f_n = -∇f it is `optax.sgd(1 - γ, momentum=γ)`. In layer time it is
-    semi-implicit Euler of step 1 on ε x'' + x' = f with ε = 1/(1 - γ), and in depth
-    time that of step h on `flows.MomentumResidualFlow` where f_n = hF, γ = 1 - h/ε
-    (`as_momentum_resnet`), of order 1 in h.
+    In layer time it is semi-implicit Euler of step 1 on ε x'' + x' = f with ε =
+    1/(1 - γ), and in depth time that of step h on `flows.MomentumResidualFlow` where
+    f_n = hF, γ = 1 - h/ε (`as_momentum_resnet`), of order 1 in h.
+
+    With f_n = -∇f it is `optax.sgd(1 - γ, momentum=γ)`, and with f_n = -h∇f that of the
+    learning rate η = (1 - γ) h: the row "optax.sgd(momentum), explicit friction" of the
+    correspondences at friction 1, whose clock h = η/(1 - γ) is the time of a layer and
+    whose mass η/(1 - γ)² is ε.
 
     Reference: Sander, Ablin, Blondel and Peyré, "Momentum Residual Neural Networks",
     ICML 2021, arXiv 2102.07870.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from discretize import figures
+from discretize.figures.residual_networks import inversion_error_by_depth
 from discretize.reflection import learn_reflection
 from flows import BadInput
 
@@ -58,7 +59,7 @@ def test_errors_of_the_inverse_grow_with_the_depth():
 
 def test_no_momentum_is_left_out_for_want_of_colours():
     with pytest.raises(BadInput, match=r"number of momenta .* 1 to 6; got 7"):
-        draw("inversion_error_by_depth", momenta=(0.9,) * 7)
+        inversion_error_by_depth(momenta=(0.9,) * 7)
 
 
 @pytest.mark.slow

@@ -21,7 +21,9 @@ from discretize import (
     stored_bits,
 )
 from discretize.bit_store import Kept, as_ratio, divide, multiply, words_for
+from discretize.rows.damped import DAMPED_ROWS
 from flows import BadInput, MomentumResidualFlow, PhaseState, iterate
+from flows.problems import wavy
 
 DEPTH, SIZE, PUSHES = 40, 3, 40
 
@@ -88,6 +90,31 @@ def test_a_gradient_field_is_heavy_ball_of_optax():
             moves, state = optimizer.update(gradient(y), state)
             y = y + moves
     np.testing.assert_allclose(found.position, y, rtol=1e-13)
+
+
+def test_of_a_gradient_it_is_the_damped_flow_with_explicit_friction():
+    row: Any = next(r for r in DAMPED_ROWS if "explicit" in r.name)
+    assert any("momentum residual network" in words for words in row.conventions)
+    f, x, steps = wavy(), jnp.array([1.1, -0.7]), 4
+    hyper = {"learning_rate": 0.06, "momentum": 0.8, "friction": 1.0}
+    h = row.clock(hyper)
+    damped: Any = row.dynamics(f, hyper)
+    assert float(damped.mass) == pytest.approx(float(h) / (1 - 0.8))
+    flow = MomentumResidualFlow(lambda t, x: -f.gradient(x), damped.mass)
+    net = as_momentum_resnet(flow, steps, steps * h)
+    assert float(net.momentum) == pytest.approx(0.8)
+
+    @jax.jit
+    def both(x):
+        y = row.scheme_start(damped, hyper, x)
+        for _ in range(steps):
+            y = row.scheme.step(damped, 0.0, y, h, None, None).y
+        return net(x), y
+
+    found, wanted = both(x)
+    np.testing.assert_allclose(found.position, wanted.position, rtol=1e-14)
+    np.testing.assert_allclose(found.velocity / h, wanted.velocity, rtol=1e-13)
+    assert np.min(np.abs(np.asarray(wanted.position) - x)) > 0.01
 
 
 @pytest.mark.slow
