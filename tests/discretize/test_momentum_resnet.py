@@ -95,23 +95,22 @@ def test_a_gradient_field_is_heavy_ball_of_optax():
 def test_of_a_gradient_it_is_the_damped_flow_with_explicit_friction():
     row: Any = next(r for r in DAMPED_ROWS if "explicit" in r.name)
     assert any("momentum residual network" in words for words in row.conventions)
-    f, x, steps = wavy(), jnp.array([1.1, -0.7]), 4
     hyper = {"learning_rate": 0.06, "momentum": 0.8, "friction": 1.0}
-    h = row.clock(hyper)
-    damped: Any = row.dynamics(f, hyper)
-    assert float(damped.mass) == pytest.approx(float(h) / (1 - 0.8))
-    flow = MomentumResidualFlow(lambda t, x: -f.gradient(x), damped.mass)
-    net = as_momentum_resnet(flow, steps, steps * h)
-    assert float(net.momentum) == pytest.approx(0.8)
+    f, x, steps = wavy(), jnp.array([1.1, -0.7]), 4
 
     @jax.jit
     def both(x):
+        damped, h = row.dynamics(f, hyper), row.clock(hyper)
+        flow = MomentumResidualFlow(lambda t, x: -f.gradient(x), damped.mass)
+        net = as_momentum_resnet(flow, steps, steps * h)
         y = row.scheme_start(damped, hyper, x)
         for _ in range(steps):
             y = row.scheme.step(damped, 0.0, y, h, None, None).y
-        return net(x), y
+        return net(x), y, (h, damped.mass, net.momentum)
 
-    found, wanted = both(x)
+    found, wanted, numbers = both(x)
+    h = 0.06 / (1 - 0.8)
+    np.testing.assert_allclose(numbers, [h, h / (1 - 0.8), 0.8], rtol=1e-14)
     np.testing.assert_allclose(found.position, wanted.position, rtol=1e-14)
     np.testing.assert_allclose(found.velocity / h, wanted.velocity, rtol=1e-13)
     assert np.min(np.abs(np.asarray(wanted.position) - x)) > 0.01
