@@ -1,5 +1,7 @@
 """Certificates of sign against forms and flows whose signs are known otherwise."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -226,10 +228,10 @@ def test_a_witness_is_one_on_the_power_itself(case):
     x = sp.Symbol("x", real=True)
     e, v = value["e"], value["v"]
     f = value["lambda"] * abs(e) ** (2 - power) * abs(x) ** power / power
-    g = sp.diff(f, x).subs(x, e)
-    force = sp.diff(f, x, 2).subs(x, e) * e  # He
-    table = {GAP: f.subs(x, e), EE: e**2, EG: e * g, GG: g * g, VV: v**2}
-    table |= {EHE: e * force, inner("He", "He"): force * force}
+    slope: Any = sp.diff(f, x)
+    g, force = slope.subs(x, e), slope.diff(x).subs(x, e) * e  # and He
+    table = {GAP: f.subs(x, e), EE: e**2, EG: e * g, GG: g**2, VV: v**2}
+    table |= {EHE: e * force, inner("He", "He"): force**2}
     low, high = found.gap or (0, 0)
     assert 0 < low <= float(left.subs(table)) <= high
 
