@@ -120,18 +120,11 @@ print(numbers.caption)
 
 # %% [markdown]
 # As an algorithm: `negative_curvature`. It is given gradients, a bound $\ell$ of the
-# curvature, and the radius of the differences.
+# curvature, and the radius of the differences. The loss: wells coupled by a steep
+# direction, $\sum x_i^4/4 - y\sum x_i + 15 y^2$, whose saddle is at 0.
 
 # %%
-
-
-def coupled_wells(z):
-    """A saddle at 0, with minima at ±(1, ..., 1)."""
-    x, y = z[:-1], z[-1]
-    return jnp.sum(x**4) / 4 - y * jnp.sum(x) + 15 * y**2
-
-
-f = flows.from_loss(coupled_wells, jnp.zeros(31))
+f = flows.problems.coupled_wells(30)
 x = jnp.zeros(31)
 direction = jax.random.normal(jax.random.key(0), (31,))
 found = discretize.negative_curvature(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize.figures.registry import figure
+from discretize.hitting import first_hit
 from discretize.negative_curvature import negative_curvature
 from flows import RayleighFlow
 from flows.drawing import COLOURS, Numbers
@@ -66,17 +67,16 @@ def curvature_searches(
             long = steps if target is None else int(60 / math.sqrt(gamma))
             looks = _looks(n, gamma, starts, long, target) / gamma
             low, middle, high = np.quantile(looks, [0.1, 0.5, 0.9], axis=0)
-            k = np.arange(1, long + 2)
+            k = np.arange(long + 1) + 2  # ∇f at x, and at every point beside it
             ax.fill_between(k, low, high, color=COLOURS[colour], alpha=0.2, lw=0)
             ax.plot(k, middle, color=COLOURS[colour], lw=2, label=name)
-            hits = np.argmax(looks < -0.25, axis=1) + 1
-            arrays[f"{name.split()[-1]}_{gamma:g}"] = hits
+            arrays[f"{name.split()[-1]}_{gamma:g}"] = first_hit(looks < -0.25) + 2
         ax.axhline(-0.25, color="0.4", ls="--", lw=1)
         ax.axhline(0, color="0.7", lw=0.8, zorder=0)
         ax.set(xscale="log", ylim=(-1.1, 1.3), xlabel="gradients")
         ax.set_title(rf"lowest curvature $-\gamma$, $\gamma = {gamma:g}\,\ell$")
     axes[0].set_ylabel(r"curvature along the direction, in $\gamma$")
-    axes[0].annotate(r"$-\gamma/4$: enough", (1.2, -0.25), (1.2, -0.5), color="0.35")
+    axes[0].annotate(r"$-\gamma/4$: enough", (2.2, -0.25), (2.2, -0.5), color="0.35")
     axes[0].legend(frameon=False, loc="upper right")
     medians = {k: float(np.median(v)) for k, v in arrays.items()}
     caption = (

@@ -10,19 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize.figures.registry import figure
-from discretize.negative_curvature import negative_curvature
+from discretize.hitting import first_hit
+from discretize.negative_curvature import momentum_growth, negative_curvature
+from discretize.regimes import regimes
 from discretize.schemes import Euler
-from flows import (
-    GradientFlow,
-    InertialNewtonPsiFlow,
-    PhaseState,
-    from_loss,
-    iterate,
-)
+from flows import GradientFlow, InertialNewtonPsiFlow, PhaseState, iterate
 from flows.drawing import COLOURS, Numbers
-from flows.problems import quadratic, saddle_between_wells
+from flows.problems import coupled_wells, quadratic, saddle_between_wells
 
 STEP = 0.02
+FIRST_LOOK = 2
+"""Gradients spent when a search has looked along its start: at x, and beside it."""
 PALETTE = ("black", "blue", "orange", "green")
 
 
@@ -33,12 +31,6 @@ def _inna(friction, damping, start, steps) -> np.ndarray:
     y = flow.from_phase(PhaseState(x, -flow.objective.gradient(x)))
     run = iterate(Euler(), flow, y, h=STEP, steps=steps)
     return np.asarray(run.positions)
-
-
-def _modes(friction, damping, curvature=-8.0) -> tuple[float, float]:
-    b = friction + damping * curvature
-    root = math.sqrt(b * b - 4 * curvature)
-    return (-b + root) / 2, (-b - root) / 2
 
 
 def _landscape(ax) -> None:
@@ -102,7 +94,7 @@ def _power(x: float) -> str:
 
 def _distances(ax, friction, damping) -> dict[str, np.ndarray]:
     """|x_k| against the step, with the predicted growth; what is drawn."""
-    up, down = _modes(friction, damping)
+    up, down = np.asarray(regimes(-8.0, friction, damping).eigenvalues).real
     steps, shown = np.arange(401), {}
     for x0, colour in ((1e-3, "orange"), (1e-6, "sky"), (1e-12, "blue")):
         path = np.abs(_inna(friction, damping, [x0, 0.0], 400)[:, 0])
@@ -138,22 +130,8 @@ def _linear_mode(friction, damping, slope) -> np.ndarray:
     return np.abs(np.asarray(run.positions)[:, 0])
 
 
-def coupled_wells(d: int) -> Any:
-    """The loss Σ x_i⁴/4 - y Σ x_i + (d/2) y² of (x, y), with a saddle at 0.
-
-    Its minima are ±(1, ..., 1) with f = -d/4; the curvatures at 0 are 0 and
-    (d ± √(d² + 4d))/2: about -1 and d + 1.
-    """
-
-    def loss(z):
-        x, y = z[:-1], z[-1]
-        return jnp.sum(x**4) / 4 - y * jnp.sum(x) + d / 2 * y**2
-
-    return from_loss(loss, jnp.zeros(d + 1))
-
-
 def _times_to_escape(d: int, starts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Gradients that the three methods spend, one entry a start."""
+    """Gradients that the three methods spend, one entry a start; infinite: in vain."""
     f, smoothness = coupled_wells(d), d + 4.0
     gamma = (math.sqrt(d**2 + 4 * d) - d) / 2
     x, found = jnp.zeros(d + 1), []
@@ -172,7 +150,7 @@ def _times_to_escape(d: int, starts: np.ndarray) -> tuple[np.ndarray, ...]:
             ).rayleigh
 
         looks = np.asarray(jax.vmap(search)(jnp.asarray(starts[:, : d + 1])))
-        found.append(np.argmax(looks < -gamma / 4, axis=1) + 1)
+        found.append(first_hit(looks < -gamma / 4) + FIRST_LOOK)
     every = max(1, d // 8)
     flow, steps = GradientFlow(f), every * ((20 * d + 200) // every)
 
@@ -182,7 +160,7 @@ def _times_to_escape(d: int, starts: np.ndarray) -> tuple[np.ndarray, ...]:
         return jax.vmap(f.value)(run.positions)
 
     losses = np.asarray(jax.vmap(descend)(jnp.asarray(starts[:, : d + 3])))
-    found.append(every * np.argmax(losses < -d / 8, axis=1))
+    found.append(every * first_hit(losses < -d / 8))
     return tuple(found)
 
 
@@ -194,16 +172,13 @@ def _predicted(d: np.ndarray) -> np.ndarray:
     w₊(1 - w₋)/(w₊ - w₋) of it. Half way down, x = 0.541.
     """
     q = (np.sqrt(d**2 + 4 * d) - d) / 2 / (d + 4)
-    theta, grow = np.sqrt(q) / 4, 1 + q / 4
-    b = grow * (2 - theta)
-    root = np.sqrt(b**2 - 4 * grow * (1 - theta))
-    fast, slow = (b + root) / 2, (b - root) / 2
-    part = fast * (1 - slow) / root
+    fast, slow = momentum_growth(q)
+    part = fast * (1 - slow) / (fast - slow)
     behind = np.log((d - 1) / (3 * 0.455)) / 2
     push = 1e-3 * math.sqrt(0.455) / np.sqrt(d)
     away = np.log(0.541 * np.sqrt(d) / push)
-    momentum = (behind - np.log(part)) / np.log(fast)
-    return np.stack([behind / np.log1p(q), momentum, away / np.log1p(q)])
+    steps = np.stack([behind / np.log1p(q), (behind - np.log(part)) / np.log(fast)])
+    return np.concatenate([steps + FIRST_LOOK, (away / np.log1p(q))[None]])
 
 
 @figure

@@ -41,6 +41,7 @@ from flows.problems.wall import Wall as Wall
 from flows.problems.wall import WallPath as WallPath
 from flows.problems.wall import wall as wall
 from flows.problems.wells import NormPower as NormPower
+from flows.problems.wells import coupled_wells as coupled_wells
 from flows.problems.wells import norm_power as norm_power
 from flows.problems.wells import saddle_between_wells as saddle_between_wells
 from flows.problems.wells import tilted_double_well as tilted_double_well

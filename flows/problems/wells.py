@@ -9,9 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flows.door import require_whole
 from flows.dynamics import parameter, require_range
 from flows.errors import BadInput
-from flows.objective import Fact, Facts, Objective, SympyObjective, from_sympy
+from flows.objective import (
+    Fact,
+    Facts,
+    Objective,
+    SympyObjective,
+    from_loss,
+    from_sympy,
+)
 from flows.types import Scalar
 
 
@@ -79,6 +87,29 @@ def tilted_double_well(tilt: float = 0.1) -> SympyObjective:
 
     x, a = sympy.symbols("x a", real=True)
     return from_sympy(x**4 / 4 - x**2 / 2 + a * x, [x], {a: tilt})
+
+
+def coupled_wells(d: int) -> Objective:
+    """f(x, y) = Σ x_i⁴/4 - y Σ x_i + (d/2) y², i = 1, …, d: as steep as it is large.
+
+    The curvatures at the saddle 0 are 0 (d - 1 times) and (d ± √(d² + 4d))/2: about -1
+    and d + 1. The minima are ±(1, …, 1), with f = -d/4.
+
+    Args:
+        d: number of wells; the parameters are x and y, d + 1 of them.
+
+    Raises:
+        BadInput: a d that is no positive whole number.
+    """
+    require_whole("d", d)
+
+    def loss(z):
+        x, y = z[:-1], z[-1]
+        return jnp.sum(x**4) / 4 - y * jnp.sum(x) + d / 2 * y**2
+
+    by = "f = (d/2)(y - m)² + Σ x⁴/4 - (d/2)m², m = mean x, and d m² <= Σ x²"
+    facts = Facts(minimum=Fact(-d / 4, by))
+    return from_loss(loss, jnp.zeros(d + 1), facts=facts)
 
 
 def saddle_between_wells() -> SympyObjective:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from discretize import Euler, RungeKutta
+from discretize.hitting import first_hit
 from flows import (
     InertialNewtonFlow,
     InertialNewtonPsiFlow,
@@ -39,9 +40,8 @@ CURVATURE = -8.0  # of the saddle at 0
 
 def rates(friction: float, damping: float, curvature: float = CURVATURE):
     """(μ₊, |μ₋|) of a mode: μ² + (α + βλ)μ + λ = 0."""
-    b = friction + damping * curvature
-    root = math.sqrt(b**2 - 4 * curvature)
-    return (root - b) / 2, (root + b) / 2
+    roots = np.roots([1.0, friction + damping * curvature, curvature])
+    return float(max(roots)), -float(min(roots))
 
 
 def _flow(friction, damping):
@@ -57,13 +57,19 @@ def _start(flow, x):
 
 
 def first_passage(friction, damping, x: float, levels: Any, steps: int) -> np.ndarray:
-    """Step at which |x_k| passes each level, log|x_k| linear between steps."""
+    """Step at which |x_k| passes each level, log|x_k| linear between steps.
+
+    Infinite where it does not, within these steps.
+    """
     flow = _flow(friction, damping)
     run = iterate(Euler(), flow, _start(flow, jnp.array([x, 0.1])), h=STEP, steps=steps)
     heights = np.log(np.abs(np.asarray(run.positions)[:, 0]))
-    after = np.array([np.argmax(heights > math.log(level)) for level in levels])
-    lower, upper = heights[after - 1], heights[after]
-    return after - 1 + (np.log(levels) - lower) / (upper - lower)
+    after = first_hit(heights > np.log(levels)[:, None])
+    hit = np.isfinite(after)
+    k = np.where(hit, after, 1).astype(int)
+    lower, upper = heights[k - 1], heights[k]
+    part = (np.log(levels) - lower) / (upper - lower)
+    return np.where(hit, k - 1 + part, np.inf)
 
 
 @claim(

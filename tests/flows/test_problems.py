@@ -9,7 +9,13 @@ import pytest
 from scipy.stats import norm
 
 from flows import BadInput
-from flows.problems import digits_mlp, double_well, scalar_product, wavy
+from flows.problems import (
+    coupled_wells,
+    digits_mlp,
+    double_well,
+    scalar_product,
+    wavy,
+)
 
 
 def test_double_well():
@@ -21,6 +27,26 @@ def test_double_well():
         np.testing.assert_array_equal(f.gradient(x), [0.0])
     assert f.facts.smoothness is None
     assert f.hvp(jnp.zeros(1), jnp.ones(1))[0] == pytest.approx(-2.0)  # 4 heights
+
+
+def test_coupled_wells_at_their_saddle_and_minima():
+    """The curvatures by hand, (d ± √(d² + 4d))/2; f there, and above it elsewhere."""
+    f, d = coupled_wells(5), 5
+
+    @jax.jit
+    def look(x):
+        return f.value(x), f.gradient(x), f.hessian(x)
+
+    saddle = np.linalg.eigvalsh(np.asarray(look(np.zeros(d + 1))[2]))
+    ends = (d + np.array([-1, 1]) * np.sqrt(d**2 + 4 * d)) / 2
+    np.testing.assert_allclose(saddle, [ends[0], 0, 0, 0, 0, ends[1]], atol=1e-14)
+    for sign in (1, -1):
+        value, gradient, hessian = look(sign * np.ones(d + 1))
+        np.testing.assert_allclose(gradient, 0, atol=1e-14)
+        assert value == f.facts.minimum.value == -d / 4
+        assert np.linalg.eigvalsh(np.asarray(hessian))[0] > 0.3
+    with pytest.raises(BadInput, match="d is a whole number"):
+        coupled_wells(0)
 
 
 def test_two_layer_product():
