@@ -57,6 +57,13 @@ def test_the_gradient_correction_stops_the_ringing():
     }
     assert ring["nesterov"] < ring["heavy"] / 50
     assert numbers["nesterov_gaps"][-1] < 1e-9 < 1e-4 < numbers["heavy_gaps"][-1]
+    assert "λ = 100 μ" in numbers.caption
+    assert f"reaches {ring['heavy']:.1g} with heavy ball" in numbers.caption
+    _, numbers = figures.heavy_ball_and_nesterov(strong=0.1)
+    assert "λ = 10 μ" in numbers.caption
+    late = np.abs(numbers["heavy"][600:, 0]).max()
+    assert f"reaches {late:.1g} with heavy ball" in numbers.caption
+    assert f"{numbers['nesterov_gaps'][-1]:.1g} with NAG-SC" in numbers.caption
 
 
 def test_bregmans_flows_run_along_one_path_and_a_fixed_step_blows_up():
@@ -66,3 +73,18 @@ def test_bregmans_flows_run_along_one_path_and_a_fixed_step_blows_up():
         np.testing.assert_allclose(numbers[f"times_{p}"] ** (p / 2), numbers["times_2"])
         assert not numbers[f"walked_{p}"][-1] < 100
     assert numbers["walked_2"].max() < 1
+    assert "follows for p = 2, and blows up for p = 4, 6:" in numbers.caption
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    # unstable where C p² t^{p-2} h² > 4 at t^{p/2} = 60: h > 0.129, 0.0435 (p = 4, 6)
+    [
+        (0.02, "follows for p = 2, 4, 6:"),
+        (0.1, "follows for p = 2, 4, and blows up for p = 6:"),
+    ],
+)
+def test_the_caption_tells_what_the_fixed_step_did(step, said):
+    fig, numbers = figures.bregman_speeds(step=step)
+    assert said in numbers.caption
+    assert ("cannot follow" in fig.axes[1].get_title()) == ("blows" in said)
