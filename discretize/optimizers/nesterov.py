@@ -55,13 +55,14 @@ def nag_c_momentum(k: Any, *, friction: Any = 3.0, indexing: str = "su") -> Any:
 
     Raises:
         BadInput: another indexing, a step before the first, a friction that is not
-            positive (traced ones pass).
+            positive (traced numbers and SymPy's symbols pass).
     """
     if indexing not in ("su", "shi"):
         raise BadInput(f'indexing is "su" or "shi"; got {indexing!r}.')
-    require_number("friction", friction, positive=True)
+    if not hasattr(friction, "free_symbols"):
+        require_number("friction", friction, positive=True)
     first = 1 if indexing == "su" else 0
-    if not is_traced(k):
+    if not (is_traced(k) or hasattr(k, "free_symbols")):
         kinds = int | float | np.generic | np.ndarray | jax.Array
         real = isinstance(k, kinds) and np.asarray(k).dtype.kind in "iuf"
         if not (real and np.all(np.isfinite(k)) and np.all(np.asarray(k) >= first)):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,12 @@ def test_the_two_indexings_are_shifted_by_one(k, friction):
     first = nag_c_momentum(k, friction=friction, indexing="su")
     assert first == nag_c_momentum(k - 1, friction=friction, indexing="shi")
     assert 0 <= first < 1
+
+
+def test_the_coefficient_of_symbols_is_the_formula():
+    k, r = sympy.symbols("k r", positive=True)
+    assert nag_c_momentum(k, friction=r) == (k - 1) / (k - 1 + r)
+    assert nag_c_momentum(k, friction=r, indexing="shi") == k / (k + r)
 
 
 def test_a_schedule_sets_each_steps_rate():
