@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows import BadInput
+from flows.door import require_number
 
 
 def regime_explorer(
@@ -12,7 +13,8 @@ def regime_explorer(
 ) -> Any:
     """Regime maps that follow sliders for α, β and γ, in a notebook.
 
-    The maps are those of `figures.regime_map`, drawn anew when a slider is let go.
+    The maps are those of `figures.regime_map`, drawn anew when a slider is let go. γ
+    moves the dashed line in the map of steps, which reaches as far as the line.
 
     Args:
         friction: α at first, from 0.1 to 10.
@@ -23,11 +25,13 @@ def regime_explorer(
         A widget of ipywidgets; its `children` are the three sliders and the output.
 
     Raises:
-        BadInput: ipywidgets is missing, or a first value out of its slider's range.
+        BadInput: ipywidgets is missing, or a first value that is no number, or out of
+            its slider's range.
     """
     widgets = _widgets()
 
-    def slider(value: float, low: float, name: str) -> Any:
+    def slider(value: Any, low: float, name: str) -> Any:
+        require_number(name, value)
         if not 10.0**low <= value <= 10.0:
             raise BadInput(
                 f"{name} starts from {10.0**low:g} to 10; got {value!r:.60}."

@@ -33,7 +33,7 @@ class Regime(enum.IntEnum):
     SADDLE = 0
     """λ < 0: it leaves along one real direction and comes along the other."""
     FLAT = 1
-    """λ = 0: one root rests (μ = 0, z = 1), the other decays."""
+    """λ = 0: one root rests (μ = 0, z = 1), the other decays (rests too if α = 0)."""
     NODE = 2
     """Two different real roots that decay; of a step, neither is negative."""
     DEGENERATE = 3
@@ -43,7 +43,7 @@ class Regime(enum.IntEnum):
     FLIP = 5
     """Of a step alone: it decays, with a root z < 0 that changes side every step."""
     MARGINAL = 6
-    """λ ≠ 0 and a root that neither grows nor decays."""
+    """A root that neither grows nor decays; λ ≠ 0, or z = -1 at λ = 0 (αγ = 2m)."""
     UNSTABLE_SPIRAL = 7
     """Of a step alone: a growing complex pair although λ > 0."""
     UNSTABLE_FLIP = 8
@@ -59,7 +59,8 @@ class RegimeBoundaries(NamedTuple):
     three are NaN for a flow. Each of the shape to which the parameters broadcast.
 
     Attributes:
-        spiral_low: λ₋ = (α/(√m + √(m-αβ)))², double root; between λ₋ and λ₊ spirals.
+        spiral_low: λ₋ = (α/(√m + √(m-αβ)))², double root; between λ₋ and λ₊ spirals;
+            0, the edge of the saddles, where α = 0.
         spiral_high: λ₊ = ((√m + √(m-αβ))/β)², infinite where β = 0.
         flip: (m - γα)/(γ(β-γ)), where a root of the step is 0.
         period_two: (4m - 2γα)/(γ(2β-γ)), where a root of the step is -1.
@@ -100,9 +101,9 @@ def step_boundaries(alpha, beta, m, h) -> RegimeBoundaries:
     # a root -1: the other one is -det, and must be above -1
     turn = _over(4 * m - 2 * h * alpha, h * (2 * beta - h))
     turn = jnp.where((h - beta) * turn < alpha, turn, jnp.nan)
-    # det = 1: on the circle only as a complex pair
+    # det = 1: on the circle only as a complex pair; there α + βλ = γλ
     grow = _over(alpha, h - beta)
-    paired = (alpha + beta * grow) ** 2 < 4 * m * grow
+    paired = h * (h * grow) < 4 * m
     grow = jnp.where((grow > 0) & paired, grow, jnp.nan)
     return RegimeBoundaries(*_window(alpha, beta, m), flip, turn, grow)
 
@@ -130,29 +131,34 @@ def _distance(curvature, boundary):
 
 
 def _sign(terms) -> Array:
-    """-1, 0 or 1: the sign of a sum, 0 where rounding may have made it."""
+    """-1, 0 or 1: the sign of a sum, 0 where rounding may have made it, 1 of NaN."""
     total = functools.reduce(operator.add, terms)
     size = sum(jnp.abs(t) for t in terms)
-    near = jnp.abs(total) <= ROUNDING * jnp.finfo(total.dtype).eps * size
-    return jnp.where(near, 0, jnp.sign(total)).astype(jnp.int8)
+    # an infinite sum is not near 0, although inf <= inf
+    near = jnp.abs(total) < ROUNDING * jnp.finfo(total.dtype).eps * size
+    near = near | (total == 0)
+    return jnp.where(near, 0, jnp.where(total < 0, -1, 1)).astype(jnp.int8)
 
 
 def _roots(curvature, alpha, beta, m):
     """Sign of the discriminant, real parts (falling) and imaginary part of μ."""
-    damping = alpha + beta * curvature
-    terms = damping**2, -4 * m * curvature
+    # mμ² + 2pμ ± s² with s = √(m|λ|); in units of the larger one no square overflows
+    p = (alpha + beta * curvature) / 2
+    s = jnp.sqrt(m) * jnp.sqrt(jnp.abs(curvature))
+    size = jnp.maximum(jnp.abs(p), s)
+    unit = jnp.where(size == 0, 1.0, size)
+    square, damped = (jnp.minimum(jnp.abs(p), s) / unit) ** 2, jnp.abs(p) >= s
+    spring = jnp.where(damped, square, 1.0)
+    terms = jnp.where(damped, 1.0, square), jnp.where(curvature > 0, -spring, spring)
     kind = _sign(terms)
-    disc = jnp.where(kind == 0, 0.0, sum(terms))
-    root = jnp.sqrt(jnp.abs(disc))
+    root = unit * jnp.sqrt(jnp.abs(jnp.where(kind == 0, 0.0, sum(terms))))
     # the sum of two numbers of one sign: one root from it, the other by Vieta
-    q = -(damping + jnp.copysign(root, damping)) / 2
+    q = -(p + jnp.copysign(root, p))
     ratio = curvature / jnp.where(q == 0, 1.0, q)
-    falls = damping >= 0
+    falls = p >= 0
     real = jnp.where(falls, ratio, q / m), jnp.where(falls, q / m, ratio)
-    middle = -damping / (2 * m)
-    pair = kind < 0
-    upper, lower = (jnp.where(kind <= 0, middle, r) for r in real)
-    return kind, upper, lower, jnp.where(pair, root / (2 * m), 0.0)
+    upper, lower = (jnp.where(kind <= 0, -p / m, r) for r in real)
+    return kind, upper, lower, jnp.where(kind < 0, root / m, 0.0)
 
 
 def _upper(*mode):
@@ -208,7 +214,7 @@ def _step_code(curvature, alpha, beta, m, h, lower):
             ((excess == 0) | (at_minus_one == 0), Regime.MARGINAL),
             (kind < 0, Regime.SPIRAL),
             (kind == 0, Regime.DEGENERATE),
-            (h * lower < -1, Regime.FLIP),
+            (_sign((1.0, h * lower)) < 0, Regime.FLIP),
         ],
         Regime.NODE,
     )

@@ -13,6 +13,7 @@ from discretize.regime_formulas import Regime as Regime
 from discretize.regime_formulas import RegimeBoundaries as RegimeBoundaries
 from discretize.regime_formulas import boundaries, every
 from flows import BadInput
+from flows.door import as_floats
 from flows.types import is_traced
 
 
@@ -80,14 +81,16 @@ def regimes(
 
     Returns:
         Codes, eigenvalues, rates and the nearest boundaries, in jax's default float.
-        A sign below 64 units of rounding of its largest term counts as 0.
+        A sum below 64 units of rounding of its terms counts as 0.
 
     Raises:
-        BadInput: a parameter out of its range, or shapes that do not broadcast.
+        BadInput: a parameter out of its range, a mode so large that α + βλ or γ²λ
+            overflows, or shapes that do not broadcast.
     """
     values = _parameters(friction, hessian_damping, mass, step)
     curvature = _floats("curvature", curvature)
     _require_broadcast(curvature, *values)
+    _require_finite_sums(curvature, *values)
     return Regimes(*every((curvature, *values)))
 
 
@@ -132,7 +135,8 @@ def critical_mass(curvature: Any, friction: Any, hessian_damping: Any) -> Array:
     )
     _require_broadcast(stiffness, alpha, beta)
     stiffness, alpha, beta = jnp.broadcast_arrays(stiffness, alpha, beta)
-    return (alpha + beta * stiffness) ** 2 / (4 * stiffness)
+    friction = alpha + beta * stiffness
+    return friction * (friction / (4 * stiffness))  # its square may overflow
 
 
 def _parameters(friction, hessian_damping, mass, step) -> tuple[Array, ...]:
@@ -147,11 +151,13 @@ def _parameters(friction, hessian_damping, mass, step) -> tuple[Array, ...]:
 def _floats(name: str, value: Any, wanted: str = "") -> Array:
     """The value as jax floats; refused where it is not finite, or out of its range."""
     if is_traced(value):
+        if jnp.iscomplexobj(value):
+            raise BadInput(f"{name} is an array of real numbers; got complex ones.")
         return jnp.asarray(value, float)
     try:
-        numbers = np.asarray(value, float)
-    except (TypeError, ValueError):
-        numbers = np.asarray(np.nan)
+        numbers = as_floats(name, value)
+    except OverflowError:  # an integer beyond every float
+        numbers = np.asarray(np.inf)
     # NaN makes both ends NaN
     low, high = (f(numbers) if numbers.size else 1.0 for f in (np.min, np.max))
     inside = {"": -np.inf < low, ">= 0": low >= 0, "> 0": low > 0}
@@ -161,6 +167,30 @@ def _floats(name: str, value: Any, wanted: str = "") -> Array:
             f"{value!r:.60}."
         )
     return jnp.asarray(value if isinstance(value, jax.Array) else numbers, float)
+
+
+def _require_finite_sums(*values: Array) -> None:
+    """Refuse modes whose α + βλ, or trace or determinant of a step, overflow."""
+    if is_traced(values) or not all(v.size for v in values):
+        return
+    limit = float(jnp.finfo(values[0].dtype).max)
+    arrays = [np.asarray(v, float) for v in values]
+    # the largest of all arguments together first: it needs no array
+    tops = [max(float(np.max(a)), -float(np.min(a))) for a in arrays]
+    if _terms(*tops) < limit:
+        return
+    with np.errstate(over="ignore"):
+        largest = np.max(_terms(*map(np.abs, arrays)))
+    if not largest < limit:
+        raise BadInput(
+            f"(α + βλ)(1 + 2γ) + γ²λ + 4m must stay below {limit:.3g}; the largest "
+            f"|λ|, α, β, m (and γ) are {', '.join(f'{t:.3g}' for t in tops)}."
+        )
+
+
+def _terms(curvature: Any, alpha: Any, beta: Any, m: Any, h: Any = 0.0) -> Any:
+    """The sum of all terms whose signs are asked, each positive."""
+    return (alpha + beta * curvature) * (1 + 2 * h) + h * (h * curvature) + 4 * m
 
 
 def _require_broadcast(*values: Array) -> None:

@@ -60,8 +60,9 @@ for beta in (0.1, 1.0):
         print(f"β = {beta}: λ = {lam:g}  {Regime(int(code)).name:6}  μ = {mu[0]:.3f}")
 
 # %% [markdown]
-# The same two systems as paths, from afar and close by. A spiral shrinks by a factor of
-# fifty in each half turn, which is why nobody sees it without a logarithmic radius.
+# The same two systems as paths, from afar and close by. A mode of the spiral shrinks by
+# a factor of ten to fifty in each half turn, which is why nobody sees it without a
+# logarithmic radius.
 
 # %%
 fig, numbers = figures.spirals_and_nodes()
@@ -89,7 +90,8 @@ print(numbers.caption)
 
 # %% [markdown]
 # In a live notebook the map follows sliders. Turn the damping up until the tongue lies
-# below the dashed line; then turn up the step until the saddle is all that survives.
+# below the dashed line; then turn up the step, and the dashed line of the map of steps
+# moves up to where no curvature is stable.
 
 # %%
 discretize.regime_explorer()

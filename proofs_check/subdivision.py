@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flows.door import require_whole
 from flows.errors import BadInput
 
 Rule = Callable[[Any, Any], str | None]
@@ -51,14 +52,18 @@ def subdivide(
         rules: functions of two arb balls.
         low: lower left corner; dyadic numbers, so that cells are exact.
         high: upper right corner.
-        levels: number of splittings of a cell into four.
+        levels: number of splittings of a cell into four, 0 or more.
         cells: cells along a side at first, a power of two.
 
     Raises:
-        BadInput: an empty rectangle.
+        BadInput: an empty rectangle, or a number of levels or cells out of its range.
     """
     from flint import arb
 
+    require_whole("levels", levels, 0)
+    require_whole("cells", cells)
+    if cells & (cells - 1):
+        raise BadInput(f"cells is a power of two, for exact cells; got {cells}.")
     if not (low[0] < high[0] and low[1] < high[1]):
         raise BadInput(f"an empty rectangle: {low} to {high}.")
     half = ((high[0] - low[0]) / (2 * cells), (high[1] - low[1]) / (2 * cells))

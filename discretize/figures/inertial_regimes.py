@@ -13,6 +13,7 @@ from discretize.figures.registry import figure
 from discretize.inertial_newton import to_inertial_newton
 from discretize.regimes import Regime, critical_mass, regime_boundaries, regimes
 from flows import InertialNewtonFlow, at_rest, solve
+from flows.door import require_number
 from flows.drawing import COLOURS, Numbers
 from flows.problems import quadratic
 
@@ -33,6 +34,16 @@ def _curvatures(points: int) -> np.ndarray:
     below, above = points // 5, points - points // 5
     negative = -np.geomspace(10.0, LINEAR / 10, below)
     return np.concatenate([negative, np.geomspace(LINEAR / 10, 1e4, above)])
+
+
+def _steps(damping: float, line: float | None, points: int) -> np.ndarray:
+    """γ around β, and beyond the step of the line."""
+    require_number("hessian_damping", damping, positive=True)
+    low, high = 0.02 * damping, 4 * damping
+    if line is not None:
+        require_number("step", line, positive=True)
+        low, high = min(low, line / 1.5), max(high, 1.5 * line)
+    return np.geomspace(low, high, points)
 
 
 def _paint(ax: Any, x: np.ndarray, y: np.ndarray, codes: np.ndarray) -> set[int]:
@@ -66,6 +77,16 @@ def _level(ax: Any, y: float, text: str, *, style: str = "-") -> None:
     )
 
 
+def largest_stable(friction: Any, damping: Any, step: Any, mass: Any = 1) -> np.ndarray:
+    """The largest curvature at which a step is stable; NaN where none is."""
+    edges = regime_boundaries(friction, damping, mass=mass, step=step)
+    turn, grow = np.asarray(edges.period_two), np.asarray(edges.growing_spiral)
+    # for γ > 2β the root -1 bounds stable curvatures from below, if at all; else it is
+    # negative where no λ > 0 is stable
+    ends = (turn > 0) & (np.asarray(step) < 2 * np.asarray(damping))
+    return np.fmin(np.where(ends, turn, np.nan), grow)
+
+
 @figure
 def regime_map(
     *,
@@ -80,15 +101,18 @@ def regime_map(
     Args:
         friction: α > 0 of both maps.
         hessian_damping: β > 0 of the map of steps, a line in the map of the flow.
-        step: γ, a line in the map of steps; None draws none.
+        step: γ > 0, a line in the map of steps, which reaches to it; None draws none.
         mass: m > 0 of both maps.
         points: of a side of a map.
+
+    Raises:
+        BadInput: a number out of its range.
     """
     import matplotlib.pyplot as plt
 
     stiffness = _curvatures(points)
     dampings = np.geomspace(1e-2, 10, points)
-    steps = hessian_damping * np.geomspace(0.02, 4, points)
+    steps = _steps(hessian_damping, step, points)
     fixed = {"mass": mass}
     flow = regimes(stiffness[None, :], friction, dampings[:, None], **fixed).regime
     euler = regimes(
@@ -100,9 +124,7 @@ def regime_map(
     edges = regime_boundaries(friction, dampings, mass=mass)
     for edge in (edges.spiral_low, edges.spiral_high):
         left.plot(np.asarray(edge), dampings, color="black", lw=1.6)
-    limit = regime_boundaries(friction, hessian_damping, mass=mass, step=steps)
-    turn = np.asarray(limit.period_two)  # negative where saddles turn to sources
-    stable = np.fmin(np.where(turn > 0, turn, np.nan), limit.growing_spiral)
+    stable = largest_stable(friction, hessian_damping, steps, mass)
     right.plot(stable, steps, color="black", lw=2)
     _level(left, hessian_damping, rf"$\beta = {hessian_damping:g}$", style="--")
     left.set(

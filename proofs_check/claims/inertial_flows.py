@@ -124,7 +124,11 @@ def _factorised(ratio: Any = 1) -> Evidence:
     source=DIN,
     statement=r"\alpha\beta = m:\quad m\,\dot x + \beta\nabla f(x) = e^{-t/\beta}"
     r"\bigl(m\,\dot x(0) + \beta\nabla f(x(0))\bigr)",
-    hypotheses=(r"$f$ twice differentiable, convex or not", r"$\alpha\beta = m$"),
+    hypotheses=(
+        r"$f$ twice differentiable, convex or not",
+        r"constant $\alpha, \beta, m > 0$, $\alpha\beta = m$",
+        r"$\nabla f$ unscaled ($b = 1$)",
+    ),
     grade="proved",
     delta=1e-6,
     unit="W(t)/(e^{-t/β} W(0)), no unit",

@@ -96,7 +96,7 @@ def _of_optax(nesterov: bool | None, factor: Any = 1) -> Evidence:
 
 @claim(
     "inertial.step-limit",
-    title="INNA is stable up to λ = (4 - 2γα)/(γ(2β-γ)); momentum is two cases of it",
+    title="INNA, γ < β, is stable up to λ = (4 - 2γα)/(γ(2β-γ)); so is momentum",
     source=DERIVED,
     statement=r"\text{stable} \iff \lambda > 0,\ (\gamma-\beta)\lambda < \alpha,\ "
     r"\gamma(2\beta-\gamma)\lambda < 4m - 2\gamma\alpha;\quad \gamma < \beta:\ "
@@ -205,16 +205,21 @@ def _limits(factor: Any = 1) -> Evidence:
 def mode_rates(ctx: Context) -> Iterator[Evidence]:
     """Limits of the traced flow's slow root, and how its rate depends on m.
 
+    ROOT² = 4λ(m* - m): real and positive below m*, where the other root is no slower.
     With D = α + βλ: below m* the rate is 2λ/(D + √(D² - 4mλ)), where the root falls as
     m rises; above m* it is D/(2m), which falls. At m* both are 2λ/D.
     """
     p = mode(ctx)
     yield _identity(p.subs(Z, -RATE), sympy.Integer(0), "a root: minus the rate")
+    other = (FRICTION + ROOT) / (2 * MASS)
+    yield _identity(p.subs(Z, -other), sympy.Integer(0), "the other root")
+    yield _identity(other - RATE, ROOT / MASS, "the other root decays no slower")
     middle = -sympy.Poly(p, Z).coeff_monomial(Z) / 2
     yield _identity(middle, -FRICTION / (2 * MASS), "real part of a pair")
     yield _limits()
     best = exactly(critical_mass, CURVATURE, ALPHA, BETA)
     yield _identity(best, FRICTION**2 / (4 * CURVATURE), "m*")
+    yield _identity(ROOT**2, 4 * CURVATURE * (best - MASS), "ROOT² > 0 below m*")
     double = (Z + 2 * CURVATURE / FRICTION) ** 2
     yield _identity(p.subs(MASS, best), double, "a double root at m*")
     slope = -2 * CURVATURE / ROOT
@@ -250,7 +255,7 @@ def _(ctx: Context) -> Evidence:
 
 
 def _best_rates(alpha: float, beta: float, stiffness: float) -> list[float]:
-    """The best of 200 masses, in four grids, each around the best of the one before.
+    """The best of 200 masses, in five grids, each around the best of the one before.
 
     The maximum is a corner, with a slope like a square root on one side: a grid that is
     a thousand times finer gives one and a half digits.

@@ -2,13 +2,15 @@
 
 import builtins
 import importlib
+import inspect
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from discretize import Regime, figures, regime_explorer
+from discretize import Regime, figures, regime_explorer, regimes
+from discretize.figures.inertial_regimes import largest_stable
 from flows import BadInput
 
 
@@ -34,6 +36,35 @@ def test_the_regime_map():
     h = float(n["nesterov_step"])
     assert (2 - h) * h == pytest.approx(0.1, rel=1e-14)
     plt.close("all")
+
+
+@pytest.mark.parametrize("friction", [0.1, 1.0, 4.0])
+def test_the_largest_stable_curvature(friction):
+    """Signs of rates beside the bold line; steps on both sides of β and of 2β."""
+    damping = np.geomspace(0.02, 2, 9)[:, None]
+    step = damping * np.geomspace(0.02, 60, 27)
+    found = largest_stable(friction, damping, step)
+    some = np.isfinite(found)
+    assert np.any(some & (step > 2 * damping)) and np.any(some & (step < damping))
+    for factor, stable in ((1 - 1e-6, True), (1 + 1e-6, False)):
+        stiffness = factor * np.where(some, found, 1.0)
+        rate = np.asarray(regimes(stiffness, friction, damping, step=step).rate)
+        assert np.all((rate > 0)[some] == stable)
+    # no stable curvature beyond it, nor at all where there is none
+    above = np.where(some, found, 0.1) * np.array([1.01, 4.0, 1e3, 1e6])[:, None, None]
+    assert np.all(regimes(above, friction, damping, step=step).rate < 0)
+
+
+def test_the_map_reaches_to_its_line():
+    """The step of the line lies inside the map, whatever β."""
+    for step in (1e-3, 0.05):
+        fig, n = figures.regime_map(hessian_damping=0.01, step=step, points=20)
+        low, high = fig.axes[1].get_ylim()
+        assert low < step < high and n["step"][0] == low
+        plt.close(fig)
+    for step in (-1.0, np.nan):
+        with pytest.raises(BadInput, match="step"):
+            figures.regime_map(step=step)
 
 
 def test_rates_come_to_their_limits():
@@ -88,6 +119,10 @@ def test_the_explorer_draws_what_its_sliders_say(monkeypatch):
     assert drawn[-1]["friction"] == 0.5
     with pytest.raises(BadInput, match="step γ"):
         regime_explorer(step=100.0)
+    as_users_have_it = inspect.unwrap(regime_explorer)  # types: tests only
+    for wrong in ("a", np.ones(2), np.nan):
+        with pytest.raises(BadInput, match="friction"):
+            as_users_have_it(friction=wrong)
 
 
 def test_without_ipywidgets_the_explorer_says_what_to_install(monkeypatch):

@@ -1,5 +1,7 @@
 """Regimes of inertial-Newton modes, against eigenvalues of NumPy and mpmath."""
 
+import jax
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -230,6 +232,61 @@ def test_a_critical_mass_doubles_the_rate_of_levenberg_marquardt():
     np.testing.assert_allclose(near.rate, slow, rtol=1e-6)
 
 
+def test_squares_beyond_the_largest_float():
+    """Modes whose (α + βλ)² overflows, or whose mλ does or vanishes, by hand."""
+    #        λ, α, β, m: code, eigenvalues
+    cases = {
+        (1e155, 1.0, 1.0, 1.0): ("NODE", [-1, -1e155]),
+        (1e10, 1.0, 1e160, 1.0): ("NODE", [-1e-160, -1e170]),
+        (-1e200, 1.0, 1.0, 1.0): ("SADDLE", [1e200, -1]),
+        (1e200, 1.0, 0.0, 1e200): ("SPIRAL", [1j, -1j]),
+        (1e-200, 1e-200, 0.0, 1e-200): ("SPIRAL", [-0.5 + 0.75**0.5 * 1j] * 2),
+        (1e200, 2e200, 0.0, 1e200): ("DEGENERATE", [-1, -1]),
+    }
+    found = regimes(*np.array([c[:3] for c in cases]).T, mass=[c[3] for c in cases])
+    names = [Regime(int(c)).name for c in found.regime]
+    assert names == [name for name, _ in cases.values()]
+    roots = np.array([z for _, z in cases.values()])
+    roots[4, 1] = roots[4, 0].conj()
+    np.testing.assert_allclose(found.eigenvalues, roots, rtol=1e-14)
+    assert critical_mass(1e155, 1.0, 1.0) == pytest.approx(2.5e154)
+    np.testing.assert_array_equal(found.rate, -np.max(found.eigenvalues.real, axis=1))
+
+
+def test_single_precision_keeps_its_range():
+    """λ whose square is beyond float32: nodes of rate 1 and 1e-10."""
+    with jax.enable_x64(False):
+        found = regimes([1e20, 1e10], 1.0, [1.0, 1e10])
+        assert found.rate.dtype == np.float32
+        assert found.counts() == {"NODE": 2}
+        np.testing.assert_allclose(found.rate, [1, 1e-10], rtol=1e-6)
+        with pytest.raises(BadInput, match="below"):
+            regimes(1e30, 1.0, 1e10)
+
+
+def test_a_root_at_0_up_to_rounding_is_no_flip():
+    """At λ = (m - γα)/(γ(β-γ)) a root of a step is 0, or rounding."""
+    _, alpha, beta, _, h = random_modes(5)
+    edge = np.asarray(regime_boundaries(alpha, beta, step=h).flip)
+    few = edge[np.isfinite(edge)]
+    assert few.size > 50
+    at = [v[np.isfinite(edge)] for v in (alpha, beta)]
+    step = h[np.isfinite(edge)]
+    found = regimes(few, *at, step=step)
+    error = np.abs(np.asarray(found.eigenvalues)[:, 1])
+    assert np.max(error) < 1e-12
+    near = error < 20 * np.finfo(float).eps
+    assert np.sum(near) > 50 and np.any(found.eigenvalues[near, 1].real < 0)
+    assert np.all((found.regime == Regime.NODE)[near])
+    beyond = regimes([few * (1 - 1e-9), few * (1 + 1e-9)], *at, step=step).regime
+    assert np.all(np.sum(beyond == Regime.FLIP, axis=0) == 1)
+
+
+def test_traced_numbers_are_real():
+    with pytest.raises(BadInput, match="complex"):
+        jax.eval_shape(lambda c: regimes(c, 1.0, 0.1), np.ones(2, complex))
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -239,6 +296,11 @@ def test_a_critical_mass_doubles_the_rate_of_levenberg_marquardt():
         ({"step": 0.0}, "step"),
         ({"curvature": np.nan}, "curvature"),
         ({"curvature": "steep"}, "curvature"),
+        ({"curvature": 1 + 2j}, "complex"),
+        ({"friction": jnp.array([1j])}, "complex"),
+        ({"curvature": 10**400}, "curvature"),
+        ({"curvature": 1e300, "hessian_damping": 1e10}, "below"),
+        ({"curvature": 1e200, "step": 1e60}, "below"),
         ({"curvature": np.ones(3), "friction": np.ones(2)}, "broadcast"),
     ],
 )

@@ -66,3 +66,9 @@ def test_points_of_every_regime():
 def test_an_empty_rectangle_is_refused():
     with pytest.raises(BadInput, match="empty"):
         subdivide([disc], (0.0, 0.0), (0.0, 1.0), levels=1)
+
+
+@pytest.mark.parametrize("wrong", [{"levels": -1}, {"cells": 3}, {"cells": 0}])
+def test_levels_and_cells_are_whole_numbers_in_range(wrong):
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        subdivide([disc], (0.0, 0.0), (1.0, 1.0), **{"levels": 1, **wrong})
