@@ -42,9 +42,11 @@ def contenders(problem: Problem, stiff: bool, implicit: bool):
     return found
 
 
-def by_solver(problem: Problem, curves: dict[str, Curve]) -> list[Row]:
+def by_solver(
+    problem: Problem, curves: dict[str, Curve], kind: str = "gradient flow, "
+) -> list[Row]:
     """A line a solver: time and gradients at each error; the curves as data."""
-    case = f"gradient flow, {problem.name}: CPU time to a relative error of 1e-5"
+    case = f"{kind}{problem.name}: CPU time to a relative error of 1e-5"
     found = []
     for name, curve in curves.items():
         parts = []
@@ -85,13 +87,15 @@ def fewer(problem: Problem, curves: dict[str, Curve]) -> list[Row]:
     return found
 
 
-def faster(problem, curves, mine: str, rival: str, error: float, target) -> Row:
+def faster(
+    problem, curves, mine: str, rival: str, error: float, target, case: str = TIME
+) -> Row:
     """CPU time of ours over a rival's, at an error."""
     a, b = (curves[name].seconds_at(error) for name in (mine, rival))
     what = f"{problem.name}, error {error:g}: {mine} beside {rival}"
     busy = max(curves[mine].busy, curves[rival].busy)
     ms = [1e3 * float(np.median(s)) for s in (a, b)]
-    return Row(TIME, what, "ms", *ms, ratio(a, b), target, busy=busy)
+    return Row(case, what, "ms", *ms, ratio(a, b), target, busy=busy)
 
 
 def _noted(row: Row, note: str) -> Row:

@@ -27,6 +27,9 @@ RIVALS = {"Radau, Jacobian": 1 / 5, "Radau": 1 / 5, "LSODA, Jacobian": None}
 """Method of scipy, with the Jacobian or without -> largest ratio of the times."""
 
 
+CASE = "stiff inertial Newton: time to an error, beside scipy"
+
+
 def logistic(mass: float, friction: float, damping: float, t1: float) -> Problem:
     """The ridged logistic loss from rest, and the same system in NumPy for scipy."""
     objective = ridged_logistic()
@@ -131,14 +134,13 @@ def rows(protocol: Protocol) -> list[Row]:
             method, _, jacobian = name.partition(", ")
             contenders[name] = by_scipy(problem, method, bool(jacobian))
         curves = measure_curves(problem, contenders, tolerances, repeats)
-        lines += by_solver(problem, curves)
+        lines += by_solver(problem, curves, kind="")
         if protocol.tiny:
             continue
         for rival, target in RIVALS.items():
-            found += [
-                faster(
-                    problem, curves, DEFAULT, rival, error, target if counts else None
+            for error, counts in ERRORS.items():
+                wanted = target if counts else None
+                found.append(
+                    faster(problem, curves, DEFAULT, rival, error, wanted, CASE)
                 )
-                for error, counts in ERRORS.items()
-            ]
     return found + lines
