@@ -7,12 +7,13 @@ OUT ?= out
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench notebooks figures clean
+.PHONY: help demo test test-slow readme lint format bench notebooks figures clean
 
 help:
 	@echo "make demo       set up, check the claims, write a report page and a picture to $(OUT)/"
 	@echo "make test       set up and run the tests (says what it leaves out)"
 	@echo "make test-slow  the larger tests"
+	@echo "make readme     run the README's code in order"
 	@echo "make lint       ruff, types, the staircase of imports"
 	@echo "make notebooks  run the notebooks, small"
 	@echo "make figures    every figure, with its caption, to $(OUT)/figures"
@@ -41,13 +42,13 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python examples/demo.py --out $(OUT)
 
 test: $(VENV)/.dev
-	@echo "left out by default (make test-slow runs them):"
-	@$(BIN)/python -m pytest --collect-only -q -m slow 2>/dev/null | sed -n 's/\[.*//; /::/p' \
-	  | sort | uniq -c || echo "  nothing"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile
+
+readme: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q tests/test_documents.py -m slow
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -22,3 +22,10 @@ for package in ("flows", "sde", "discretize", "proofs_check"):
 import matplotlib  # noqa: E402
 
 matplotlib.use("Agg")
+
+from left_out import (  # noqa: E402, F401
+    pytest_deselected,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)

@@ -165,13 +165,16 @@ def test_a_case_measured_later_takes_its_place_in_the_page():
 LONG = {
     "central_flow",
     "complementarity",
+    "ensembles",
     "ensembles_diffrax",
     "ensembles_memory",
     "gradient_flow",
+    "inertial",
     "inertial_steps",
     "jump_processes",
     "loops",
     "optimisers",
+    "regimes",
     "solve",
 }
 

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("flows", "sde", "discretize", "proofs_check")
 
 
+@pytest.mark.slow
 def test_readme_blocks_run_in_order(capsys):
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)

@@ -84,6 +84,7 @@ def test_two_directions_at_the_edge(two_valleys):
     assert np.max(run.aux.complementarity) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_change_of_the_number_of_directions_compiles_nothing(two_valleys):
     traces = []
 

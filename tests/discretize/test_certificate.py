@@ -189,6 +189,7 @@ def test_the_theorem_on_a_quadratic_by_hand():
     assert step_size(tube, eps).learning_rate == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_estimate_covers_an_error_at_the_start():
     x, y = quadratic([1.0, 2.0]), jnp.array([1.0, -1.0])
     near = approximation(x, y, t1=1.0, eps=0.1, cells=4)

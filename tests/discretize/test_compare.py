@@ -180,6 +180,7 @@ def test_a_bare_optax_optimiser_with_its_clock(net, sgd_run):
     assert np.max(off.distance) > 5 * np.max(run.distance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "hyper"), [(SGD, {}), (ADAM, {}), (HEAVY_BALL, {"momentum": 0.5})]
 )

@@ -67,6 +67,7 @@ def test_corridor_orbits():
     assert np.max(np.abs(numbers["outside_descent"] - flow)) > 1
 
 
+@pytest.mark.slow
 def test_corridor_loss():
     _, numbers = corridors.corridor_loss(eta=0.5, t1=4.0)
     t = numbers["times"]

@@ -38,6 +38,7 @@ def test_growth_lies_between_convex_and_the_worst_curvature():
     assert np.all(found["along"][1:] < np.expm1(mu * t) / mu)
 
 
+@pytest.mark.slow
 def test_curvature_rises_as_the_loss_falls():
     found = draw("curvature_along_flow", rows=40, hidden=3, t1=4.0, cells=6)
     assert np.all(np.diff(found["loss"]) < 0)

@@ -52,6 +52,7 @@ def solved(solver, terms, y0):
     ]
 
 
+@pytest.mark.slow
 def test_a_kinetic_solver_is_stepped_as_diffeqsolve_steps_it():
     noise = draw_noise(QUICSORT, WELL, START, 7, STEPS)
     assert QUICSORT.noise_like(WELL, START) == Draw("normal", (3, 1))

@@ -25,6 +25,7 @@ def test_the_explosion_curve_falls_below_what_simulation_sees():
         )
 
 
+@pytest.mark.slow
 def test_excess_risk_is_not_monotone_and_theopoula_is_colder():
     _, numbers = figures.excess_by_temperature(h=0.1, betas=(20.0,))
     beta, gibbs = numbers["beta"], numbers["gibbs"]

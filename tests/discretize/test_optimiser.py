@@ -77,6 +77,7 @@ def test_against_a_plain_loop_on_an_equinox_module():
     assert relative_gap(end, reference) < 1e-13
 
 
+@pytest.mark.slow
 def test_line_searches_get_what_they_ask_for():
     """optax.lbfgs needs value, grad and value_fn."""
     f = wavy()

@@ -166,6 +166,7 @@ def test_rmsprop_is_order_one_half_from_zero():
     assert not settles(errors, 1)
 
 
+@pytest.mark.slow
 def test_adam_is_order_1_at_fixed_memory():
     errors = ladder(
         ADAM,

@@ -80,6 +80,7 @@ def test_slopes_of_the_preconditioner_by_differences(name):
         np.testing.assert_allclose(by_memory, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_the_response_is_the_derivative_of_the_gap(name, bumpy):
     """d/dt Vᵀ(cP - H)V along the velocity, by central differences with V fixed."""

@@ -187,6 +187,7 @@ def test_a_refresh_in_place_converges(net):
     assert np.max(block.residuals[:2]) < 1e-6
 
 
+@pytest.mark.slow
 def test_ritz_values_are_second_order_in_what_the_span_misses(net):
     objective, x, p = net
     block = cold_block(objective, x, p, 4)

@@ -161,6 +161,7 @@ def test_a_batch_is_its_problems_one_by_one():
         assert batch.converged[n] and alone.converged
 
 
+@pytest.mark.slow
 def test_hard_operators_by_the_interior_point_method():
     # Newton's method alone does not solve these in its 12 steps.
     rng = np.random.default_rng(0)

@@ -27,6 +27,7 @@ def along_the_wall(start=START, **options):
     return solve_sections(flow, flow.start(start), 0.0, 100.0, **options)
 
 
+@pytest.mark.slow
 def test_entry_exit_and_variance_are_those_of_the_closed_form():
     """At two tolerances, the error falling with them."""
     path = wall().central_path((-0.3, 2.0), 100.0)

@@ -71,6 +71,7 @@ def errors(states, paths, count):
     return np.max(np.abs(found[:count] - true), axis=(1, 2))
 
 
+@pytest.mark.slow
 def test_declared_switches_give_the_exact_path():
     """Some 20 rings a path; the solver's tolerances are 1e-8 and 1e-10 a step."""
     process = momentum_process()
