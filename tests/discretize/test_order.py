@@ -95,6 +95,7 @@ def test_a_level_that_diverges_is_named():
         order(steep, "euler", jnp.ones(1), t1=4.0, hs=0.5 * 0.5 ** np.arange(4))
 
 
+@pytest.mark.slow
 def test_words_of_parts_have_their_orders():
     """Lie 1, Strang 2 on Adam's flow without bias correction, by a solved reference."""
     from flows import AdamFlow, AdamState

@@ -60,6 +60,7 @@ def test_orders_on_the_pendulum(scheme, p):
     assert high - low < 0.2  # narrow enough to refute p ± 1/2
 
 
+@pytest.mark.slow
 def test_a_word_with_unequal_halves_has_order_one():
     """Negative control of Strang: A 1/3, B, A 2/3."""
     scheme = Splitting("A 1/3, B, A 2/3")

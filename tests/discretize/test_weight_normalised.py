@@ -127,6 +127,7 @@ def test_the_optimisers_are_their_rows_schemes_on_a_network():
     assert np.max(np.abs(one.positions - other.positions)) > 1e-6
 
 
+@pytest.mark.slow
 def test_it_is_plain_sgd_on_the_reparametrised_loss():
     """optax.sgd at different rates for s and w, through optax's own labels."""
     net, params = small_net()

@@ -126,6 +126,7 @@ def at_the_edge(objective, rule_of):
     return rule_of(float(rule.edge / top))
 
 
+@pytest.mark.slow
 def test_gradient_descent_at_the_edge_has_its_closed_form(bumpy):
     rule = at_the_edge(bumpy, GradientDescent)
     flow = CentralFlow(bumpy, rule)

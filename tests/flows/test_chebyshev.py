@@ -123,7 +123,7 @@ def test_rock4_meets_the_order_conditions(s):
     assert found[7] == pytest.approx(0.01, rel=1e-9)
 
 
-@pytest.mark.parametrize("cls", SOLVERS)
+@pytest.mark.parametrize("cls", [RKC2, pytest.param(ROCK4, marks=pytest.mark.slow)])
 def test_it_follows_the_closed_form(cls):
     """exp(-At) x0 at condition 1000: the error falls with the tolerance."""
     errors = []
@@ -280,7 +280,8 @@ def test_each_lane_of_vmap_has_its_own_stages():
     assert int(lanes[1][1]) > int(lanes[1][0])
 
 
-@pytest.mark.parametrize("cls", [pytest.param(RKC2, marks=pytest.mark.slow), ROCK4])
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", SOLVERS)
 def test_derivatives(cls):
     """Of exp(-a) in a: forward mode, reverse mode with bounded stages, refusal else."""
 

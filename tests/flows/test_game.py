@@ -44,6 +44,7 @@ def test_a_bilinear_game_rotates():
     assert np.linalg.norm(run.states[-1] - z0) > 0.5  # it does move
 
 
+@pytest.mark.slow
 def test_a_strongly_monotone_game_contracts_at_its_rate():
     mu = 0.7
     flow = GameFlow(with_mu(mu))

@@ -24,6 +24,7 @@ from flows.problems import quadratic, scalar_product, wavy
 LOOSE = 3e-7
 
 
+@pytest.mark.slow
 def test_quadratic_against_the_matrix_exponential():
     rng = np.random.default_rng(0)
     m = rng.standard_normal((4, 4))

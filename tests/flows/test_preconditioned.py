@@ -111,6 +111,7 @@ def outputs(x):
 SIX = jnp.array([0.3, -0.2, 0.1, 0.4, 0.5, -0.3])
 
 
+@pytest.mark.slow
 def test_outputs_of_the_natural_flow_decay_together():
     f = SquareLoss(outputs, [0.4, 0.2, -0.3], 6)
     run = solve(NaturalGradientFlow(f), SIX, 0.0, 1.0)

@@ -91,6 +91,7 @@ def test_memory_travels_with_its_path():
     np.testing.assert_allclose(run.final, starts + 10.0)
 
 
+@pytest.mark.slow
 def test_streamed_moments_are_those_of_stored_paths():
     functions = {"x": lambda y: y, "square": lambda y: y[0] ** 2}
     stored = sde.simulate(OU, START, **SHORT, save=np.arange(5) / 4)
