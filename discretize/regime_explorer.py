@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 from flows import BadInput
@@ -22,7 +23,7 @@ def regime_explorer(
         step: γ at first, from 0.001 to 10.
 
     Returns:
-        A widget of ipywidgets; its `children` are the three sliders and the output.
+        A widget of ipywidgets; its `children` are the three sliders and the picture.
 
     Raises:
         BadInput: ipywidgets is missing, or a first value that is no number, or out of
@@ -50,7 +51,17 @@ def regime_explorer(
         "hessian_damping": slider(hessian_damping, -2.0, "damping β"),
         "step": slider(step, -3.0, "step γ"),
     }
-    return widgets.interactive(_draw, **sliders)
+    # An image, and no Output widget: an Output widget sends what it shows back to the
+    # kernel, and a cell that is run without a browser then loses its reply at times.
+    picture = widgets.Image(format="png", layout={"max_width": "100%"})
+
+    def draw(_: Any = None) -> None:
+        picture.value = _draw(**{name: s.value for name, s in sliders.items()})
+
+    for one in sliders.values():
+        one.observe(draw, names="value")
+    draw()
+    return widgets.VBox([*sliders.values(), picture])
 
 
 def _widgets() -> Any:
@@ -64,15 +75,14 @@ def _widgets() -> Any:
     return ipywidgets
 
 
-def _draw(friction: float, hessian_damping: float, step: float) -> Any:
-    """One map, shown; its numbers are the widget's result."""
+def _draw(friction: float, hessian_damping: float, step: float) -> bytes:
+    """One map, as a PNG."""
     import matplotlib.pyplot as plt
 
     from discretize.figures.inertial_regimes import regime_map
 
-    fig, numbers = regime_map(
-        friction=friction, hessian_damping=hessian_damping, step=step
-    )
-    plt.show()
+    fig, _ = regime_map(friction=friction, hessian_damping=hessian_damping, step=step)
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=110)
     plt.close(fig)
-    return numbers
+    return buffer.getvalue()

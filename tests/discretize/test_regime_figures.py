@@ -3,6 +3,7 @@
 import builtins
 import importlib
 import inspect
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -108,13 +109,19 @@ def test_paths_turn_or_do_not():
 
 def test_the_explorer_draws_what_its_sliders_say(monkeypatch):
     drawn = []
+
+    def note(**values):
+        drawn.append(values)
+        return b"picture %d" % len(drawn)
+
     module = importlib.import_module("discretize.regime_explorer")
-    monkeypatch.setattr(module, "_draw", lambda **values: drawn.append(values))
+    monkeypatch.setattr(module, "_draw", note)
     explorer = regime_explorer(friction=0.5)
-    *sliders, _ = explorer.children
+    *sliders, picture = explorer.children
     assert [s.value for s in sliders] == [0.5, 0.1, 0.05]
-    explorer.update()
+    assert (picture.value, len(drawn)) == (b"picture 1", 1)
     sliders[2].value = 0.2
+    assert (picture.value, len(drawn)) == (b"picture 2", 2)
     assert drawn[-1]["step"] == pytest.approx(0.2)
     assert drawn[-1]["friction"] == 0.5
     with pytest.raises(BadInput, match="step γ"):
@@ -123,6 +130,19 @@ def test_the_explorer_draws_what_its_sliders_say(monkeypatch):
     for wrong in ("a", np.ones(2), np.nan):
         with pytest.raises(BadInput, match="friction"):
             as_users_have_it(friction=wrong)
+
+
+def test_the_explorers_picture_is_the_map():
+    """A PNG, another one when a slider moves, no figure left."""
+    before = plt.get_fignums()
+    explorer = regime_explorer()
+    *sliders, picture = explorer.children
+    first = picture.value
+    image = plt.imread(io.BytesIO(first))
+    assert image.shape[1] > 600 and image.std() > 0.1
+    sliders[1].value = 1.0
+    assert picture.value != first
+    assert plt.get_fignums() == before
 
 
 def test_without_ipywidgets_the_explorer_says_what_to_install(monkeypatch):
