@@ -69,12 +69,15 @@ def _legend(fig: Any, codes: set[int]) -> None:
     fig.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
 
 
-def _level(ax: Any, y: float, text: str, *, style: str = "-") -> None:
-    """A horizontal line with its name at the left end."""
-    ax.axhline(y, color="black", lw=1, ls=style)
-    ax.text(
-        -8, y, text, va="bottom", ha="left", fontsize=8, clip_on=True, color="black"
-    )
+def _level(ax: Any, y: float, text: str, *, dashed: bool = False) -> None:
+    """A horizontal line and its name: at the left end, if dashed beyond the right."""
+    ax.axhline(y, color="black", lw=1, ls="--" if dashed else "-")
+    if dashed:
+        # beyond the frame: the user chooses y, and another line may lie close by
+        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+        ax.annotate(text, (1.01, y), **place)
+    else:
+        ax.text(-8, y, text, va="bottom", fontsize=8, clip_on=True, color="black")
 
 
 def largest_stable(friction: Any, damping: Any, step: Any, mass: Any = 1) -> np.ndarray:
@@ -126,7 +129,7 @@ def regime_map(
         left.plot(np.asarray(edge), dampings, color="black", lw=1.6)
     stable = largest_stable(friction, hessian_damping, steps, mass)
     right.plot(stable, steps, color="black", lw=2)
-    _level(left, hessian_damping, rf"$\beta = {hessian_damping:g}$", style="--")
+    _level(left, hessian_damping, rf"$\beta = {hessian_damping:g}$", dashed=True)
     left.set(
         ylabel=r"Hessian damping $\beta$ (time)",
         title=rf"flow, $\alpha = {friction:g}$: edges $\lambda_\pm$",
@@ -136,7 +139,7 @@ def regime_map(
         title=rf"step, $\beta = {hessian_damping:g}$: largest stable $\lambda$ in bold",
     )
     if step is not None:
-        _level(right, step, rf"$\gamma = {step:g}$", style="--")
+        _level(right, step, rf"$\gamma = {step:g}$", dashed=True)
     marked = _momentum_steps(right, friction, hessian_damping) if mass == 1 else {}
     _legend(fig, codes)
     caption = (
