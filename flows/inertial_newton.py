@@ -7,7 +7,6 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from flows.door import require_number
 from flows.dynamics import Flow, parameter
 from flows.objective import Objective
 from flows.phase import PhaseState
@@ -17,12 +16,12 @@ from flows.second_order import (
     coefficient,
     coefficient_at,
     often_relaxed,
-    require_coefficient,
+    require_coefficients,
     require_coefficients_over,
 )
 
 _FRICTION = {"nonnegative": True, "symbol": r"\alpha"}
-_DAMPING = {"positive": True, "symbol": r"\beta"}
+_DAMPING = {"nonnegative": True, "symbol": r"\beta"}
 _MASS = {"positive": True, "symbol": "m"}
 _FORCE = {"positive": True, "symbol": "b"}
 
@@ -65,17 +64,12 @@ class InertialNewtonFlow(SecondOrderFlow):
     )
     objective: Objective
     friction: Any = eqx.field(converter=coefficient, metadata=_FRICTION)
-    hessian_damping: Any = eqx.field(
-        converter=coefficient, metadata={"nonnegative": True, "symbol": r"\beta"}
-    )
+    hessian_damping: Any = eqx.field(converter=coefficient, metadata=_DAMPING)
     mass: Any = eqx.field(converter=coefficient, default=1.0, metadata=_MASS)
     force: Any = eqx.field(converter=coefficient, default=1.0, metadata=_FORCE)
 
     def __check_init__(self):
-        require_coefficient("friction", self.friction)
-        require_coefficient("hessian_damping", self.hessian_damping)
-        require_coefficient("mass", self.mass, positive=True)
-        require_coefficient("force", self.force, positive=True)
+        require_coefficients(self)
 
     def coefficients(self, t) -> Coefficients:
         """m, α, β and b at time t."""
@@ -133,14 +127,12 @@ class InertialNewtonPsiFlow(Flow):
     objective: Objective
     friction: Float[Array, ""] = eqx.field(converter=parameter, metadata=_FRICTION)
     hessian_damping: Float[Array, ""] = eqx.field(
-        converter=parameter, metadata=_DAMPING
+        converter=parameter, metadata={"positive": True, "symbol": r"\beta"}
     )
     mass: Float[Array, ""] = eqx.field(converter=parameter, default=1.0, metadata=_MASS)
 
     def __check_init__(self):
-        require_coefficient("friction", self.friction)
-        require_number("hessian_damping", self.hessian_damping, positive=True)
-        require_number("mass", self.mass, positive=True)
+        require_coefficients(self)
 
     def vector_field(self, t, y: InertialNewtonState) -> InertialNewtonState:
         """(x', ψ') as above."""
@@ -202,17 +194,12 @@ class ImplicitHessianFlow(Flow):
     )
     objective: Objective
     friction: Any = eqx.field(converter=coefficient, metadata=_FRICTION)
-    lookahead: Any = eqx.field(
-        converter=coefficient, metadata={"nonnegative": True, "symbol": r"\beta"}
-    )
+    lookahead: Any = eqx.field(converter=coefficient, metadata=_DAMPING)
     mass: Any = eqx.field(converter=coefficient, default=1.0, metadata=_MASS)
     force: Any = eqx.field(converter=coefficient, default=1.0, metadata=_FORCE)
 
     def __check_init__(self):
-        require_coefficient("friction", self.friction)
-        require_coefficient("lookahead", self.lookahead)
-        require_coefficient("mass", self.mass, positive=True)
-        require_coefficient("force", self.force, positive=True)
+        require_coefficients(self)
 
     def vector_field(self, t, y: PhaseState) -> PhaseState:
         """(v, -(α v + b ∇f(x + β v))/m)."""
@@ -270,12 +257,11 @@ class VanishingInertialNewtonFlow(SecondOrderFlow):
         converter=parameter, metadata={"positive": True, "symbol": "a"}
     )
     hessian_damping: Float[Array, ""] = eqx.field(
-        converter=parameter, metadata={"nonnegative": True, "symbol": r"\beta"}
+        converter=parameter, metadata=_DAMPING
     )
 
     def __check_init__(self):
-        require_number("friction", self.friction, positive=True)
-        require_coefficient("hessian_damping", self.hessian_damping)
+        require_coefficients(self)
 
     def coefficients(self, t) -> Coefficients:
         """Friction a/t, Hessian damping β, force 1 + β/t."""

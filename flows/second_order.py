@@ -6,6 +6,7 @@ choice of the four functions of time.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
@@ -167,6 +168,19 @@ def coefficient(value: Any) -> Any:
 def coefficient_at(value: Any, t: Any) -> Any:
     """The function at t, or the number."""
     return value(t) if callable(value) else value
+
+
+def require_coefficients(flow: Any) -> None:
+    """Refuse numbers out of the ranges that the metadata of the flow's fields state.
+
+    Raises:
+        BadInput: with the name and the value; see `require_coefficient`.
+    """
+    for field in dataclasses.fields(flow):
+        positive = field.metadata.get("positive", False)
+        if positive or field.metadata.get("nonnegative", False):
+            value = getattr(flow, field.name)
+            require_coefficient(field.name, value, positive=positive)
 
 
 def require_coefficient(name: str, value: Any, *, positive: bool = False) -> None:

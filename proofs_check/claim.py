@@ -70,9 +70,9 @@ class Claim:
     def checks(self) -> int:
         """Number of checks with luck in them, each of a level 1e-9: routes, controls.
 
-        None where every route declares a grade stronger than `estimated`: what is
+        It is 0 where every route declares a grade stronger than `estimated`: what is
         proved, certified or measured raises no false alarm by chance. Such a claim may
-        not bring home Monte-Carlo evidence, in a control neither.
+        not bring home Monte-Carlo evidence, nor may its controls.
         """
         if all(_without_luck(route) for route in self.routes):
             return 0

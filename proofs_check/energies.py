@@ -174,13 +174,7 @@ def dissipation_pair(weight: Any) -> LyapunovPair:
 
     The pair of `dissipation_energy`.
     """
-    pair = lyapunov_pair(
-        lambda f: InertialNewtonFlow(f, 1.0, 1.0),
-        dissipation_energy,
-        at_rest,
-        weight=weight,
-    )
-    return pair.at(mass=1, force=1)
+    return _inertial_pair(dissipation_energy, weight=weight)
 
 
 @functools.cache
@@ -198,8 +192,12 @@ def psi_dissipation_pair(weight: Any) -> LyapunovPair:
 @functools.cache
 def mechanical_pair() -> LyapunovPair:
     """E = f - f* + |v|²/2 along the inertial-Newton flow of mass and force 1."""
+    return _inertial_pair(mechanical_energy)
+
+
+def _inertial_pair(energy: Any, **constants: Any) -> LyapunovPair:
     pair = lyapunov_pair(
-        lambda f: InertialNewtonFlow(f, 1.0, 1.0), mechanical_energy, at_rest
+        lambda f: InertialNewtonFlow(f, 1.0, 1.0), energy, at_rest, **constants
     )
     return pair.at(mass=1, force=1)
 

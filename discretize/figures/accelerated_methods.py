@@ -12,7 +12,7 @@ import numpy as np
 
 from discretize.figures.registry import figure
 from discretize.optimiser import OptaxStep, Training
-from discretize.optimizers.nesterov import nag_c, nag_sc
+from discretize.optimizers.nesterov import nag_c, nag_sc, nag_sc_momentum
 from flows import (
     AcceleratedFlow,
     BregmanFlow,
@@ -224,8 +224,8 @@ def _strong(hyper: Any) -> Any:
 def _heavy(hyper: Any) -> Any:
     import optax
 
-    root = jnp.sqrt(hyper["rate"] * hyper["strong"])
-    return optax.sgd(hyper["rate"], momentum=(1 - root) / (1 + root))
+    momentum = nag_sc_momentum(hyper["rate"], hyper["strong"])
+    return optax.sgd(hyper["rate"], momentum=momentum)
 
 
 @figure

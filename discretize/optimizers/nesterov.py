@@ -149,10 +149,20 @@ def nag_sc(learning_rate: Any, strong_convexity: Any) -> optax.GradientTransform
 
     def momentum(k, rate):
         del k
-        root = jnp.sqrt(jnp.asarray(strong_convexity, rate.dtype) * rate)
-        return (1 - root) / (1 + root)
+        return nag_sc_momentum(rate, jnp.asarray(strong_convexity, rate.dtype))
 
     return _two_sequences(learning_rate, momentum)
+
+
+def nag_sc_momentum(learning_rate: Any, strong_convexity: Any) -> Any:
+    """NAG-SC's coefficient (1 - √(μs))/(1 + √(μs)).
+
+    Args:
+        learning_rate: s > 0 (1/curvature).
+        strong_convexity: μ > 0 (curvature); arrays and traced numbers too.
+    """
+    root = jnp.sqrt(strong_convexity * learning_rate)
+    return (1 - root) / (1 + root)
 
 
 def descent_point(params: Any, state: NesterovState) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from discretize.correspondence import Correspondence, Order
-from discretize.optimizers.nesterov import nag_c, nag_sc
+from discretize.optimizers.nesterov import nag_c, nag_sc, nag_sc_momentum
 from discretize.rows.common import position
 from flows import (
     AcceleratedFlow,
@@ -56,14 +56,8 @@ NAG_C = Correspondence(
 """NAG-C follows the accelerated flow to first order in √s."""
 
 
-def constant_momentum(learning_rate, strong_convexity):
-    """NAG-SC's momentum (1 - √(μs))/(1 + √(μs))."""
-    root = jnp.sqrt(strong_convexity * learning_rate)
-    return (1 - root) / (1 + root)
-
-
 def _momentum(hyper):
-    return constant_momentum(hyper["learning_rate"], hyper["strong_convexity"])
+    return nag_sc_momentum(hyper["learning_rate"], hyper["strong_convexity"])
 
 
 def _high_resolution(objective, hyper):

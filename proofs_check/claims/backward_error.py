@@ -9,11 +9,12 @@ import numpy as np
 from discretize import Euler, ModifiedFlow, modified_terms
 from flows import Flow, GradientFlow, NonFiniteState, iterate, reference
 from flows.problems import taylor_polynomial, wavy
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence, Order
+from proofs_check.identities import identical
 
 BARRETT = Source(
     title="Implicit Gradient Regularization",
@@ -79,7 +80,7 @@ def _terms(indices, first=1.0) -> Evidence:
     found = exactly(difference, polynomial)
     zero = np.zeros(found.shape, dtype=int).astype(object)
     names = ", ".join(f"f_{j}" for j in indices)
-    return decide.identity(equal_symbolically(found, zero), name=names)
+    return identical(found, zero, names)
 
 
 @modified_terms_claim.control("leading coefficients times 1 + 1/1000")

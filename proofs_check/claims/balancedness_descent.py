@@ -25,7 +25,6 @@ from flows import (
     reference,
 )
 from flows.symbolic import (
-    equal_symbolically,
     exactly,
     symbol_vector,
     symbols_like,
@@ -35,6 +34,7 @@ from proofs_check.claim import claim
 from proofs_check.claims.balancedness import DU, TOLERANCES, generic_net, linear_net
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 DERIVED = dataclasses.replace(
     DU, location="the invariant; what steps and decay change is derived here"
@@ -82,7 +82,7 @@ def _step_identity(make, widths, steps=1, factor: float = 1) -> Evidence:
     net = generic_net(widths)
     eta, x = sympy.Symbol("eta", positive=True), symbol_vector("x", net.size)
     found = exactly(sides, symbols_like(net), eta, x)
-    return decide.identity(equal_symbolically(*found), name="B(k+1) - B(k)")
+    return identical(*found, name="B(k+1) - B(k)")
 
 
 @step_identity.control("η² times 1 + 1/1000")
@@ -236,7 +236,7 @@ def _decay(rate) -> Evidence:
 
     f = Decayed(Facts(), generic_net((2, 2, 2)), jnp.asarray(0.5))
     found = exactly(sides, symbols_like(f), symbol_vector("x", f.size))
-    return decide.identity(equal_symbolically(*found), name="L B = -2λ B")
+    return identical(*found, name="L B = -2λ B")
 
 
 @decay.control("the rate λ in place of 2λ")
@@ -256,7 +256,7 @@ def _(ctx: Context) -> Evidence:
     net = generic_net((2, 2, 2))
     eta, rate = sympy.symbols("eta lambda", positive=True)
     found = exactly(sides, symbols_like(net), eta, rate, symbol_vector("x", net.size))
-    return decide.identity(equal_symbolically(*found), name="B(k+1)")
+    return identical(*found, name="B(k+1)")
 
 
 def _decayed_sgd(hyper):

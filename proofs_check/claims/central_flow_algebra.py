@@ -19,11 +19,12 @@ from flows.central import (
     solve_sdcp,
 )
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import central_flows
 
 CENTRAL = central_flows(
@@ -81,9 +82,7 @@ def _descent(slope: Any, claimed) -> Evidence:
     g, third = symbol_vector("g", 2), symbol_vector("t", 2)
     found = exactly(_scheduled, eta, slope, g, third, s)
     expected = claimed(eta, *products(g, third)[:2])
-    return decide.identity(
-        equal_symbolically(found, expected), name="traced σ² = closed form"
-    )
+    return identical(found, expected, "traced σ² = closed form")
 
 
 @claim(
@@ -203,10 +202,11 @@ def _scalar_formula(kappa) -> Evidence:
     here = formula.subs({b2: 1 / (1 + r), **values}, simultaneous=True)
     limits = [sympy.limit(formula, b2, 1), sympy.limit(formula, eta, sympy.oo)]
     far = (2 * b2 * along + (1 - b2) * s**2 / 2) / (b2 * steep)
-    same = equal_symbolically(
-        np.array([found, *limits]), np.array([here, 2 * along / steep, far])
+    return identical(
+        np.array([found, *limits]),
+        np.array([here, 2 * along / steep, far]),
+        "traced σ² = closed form, and its two limits",
     )
-    return decide.identity(same, name="traced σ² = closed form, and its two limits")
 
 
 @scalar_rmsprop_variance.control("κ = 1 - β₂ in place of (1 - β₂)/β₂")
@@ -241,7 +241,7 @@ def _slope(weight) -> Evidence:
     below = steep / 2 + kappa * s**2 / eta**2
     factor = 2 * kappa / eta**3 / below
     sign = (1 - b2) * s**4 + 4 * b2 * s**2 * along + 2 * b2 * steep * square
-    same = equal_symbolically(
+    return identical(
         np.array([found.diff(eta), found.diff(eta)]),
         np.array(
             [
@@ -249,8 +249,8 @@ def _slope(weight) -> Evidence:
                 factor * (weight * sign / (4 * b2 * below)),
             ]
         ),
+        "∂σ²/∂η, in two forms",
     )
-    return decide.identity(same, name="∂σ²/∂η, in two forms")
 
 
 @scalar_rmsprop_monotone.control("the weight of |g|² times 1 + 1/1000")

@@ -27,12 +27,13 @@ from flows.central import (
     velocity,
 )
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.central_flow_algebra import CENTRAL, SOLVED, positive
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 
 def descent(eta, gradient, third, k, n):
@@ -64,10 +65,11 @@ def _projected(factor) -> Evidence:
     g, third = symbol_vector("g", 2), symbol_vector("t", 2)
     moved = exactly(_moved, eta, g, third, factor)
     projection = -eta * (g - third * (g @ third) / (third @ third))
-    same = equal_symbolically(
-        np.array([g @ moved, *moved]), np.array([-(moved @ moved) / eta, *projection])
+    return identical(
+        np.array([g @ moved, *moved]),
+        np.array([-(moved @ moved) / eta, *projection]),
+        "dL/dt = -|w'|²/η, and w' = η Proj(-g)",
     )
-    return decide.identity(same, name="dL/dt = -|w'|²/η, and w' = η Proj(-g)")
 
 
 @claim(
@@ -231,11 +233,11 @@ def _edge_averages(off: Any = 0, wrong_images=False) -> Evidence:
     )
     nu = (eta * p) ** 2
     rms = exactly(lambda e, q: RMSProp(e, 0.9).preconditioner(0.0, q), eta, nu)
-    same = equal_symbolically(
+    return identical(
         np.array([*square, loss, *rms]),
         np.array([*(4 / eta**2 * nu * diagonal), p @ diagonal, *p]),
+        "E g² - g² = (4/η²) ν diag Σ; E L - L = ⟨P, Σ⟩",
     )
-    return decide.identity(same, name="E g² - g² = (4/η²) ν diag Σ; E L - L = ⟨P, Σ⟩")
 
 
 @claim(

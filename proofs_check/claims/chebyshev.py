@@ -12,11 +12,12 @@ import sympy
 from discretize import Chebyshev
 from flows import GradientFlow, iterate
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 RKC = Source(
     title="RKC: an explicit solver for parabolic PDEs",
@@ -72,8 +73,7 @@ def _traced(ctx: Context, slip) -> Iterator[Evidence]:
         )
         eps, rate = sympy.sympify(scheme.damping), flow.objective.matrix[0]
         factor = claimed(order, s, eps * (1 + slip), -h * rate)
-        found = equal_symbolically(end, factor * x[0])
-        yield decide.identity(found, name=f"order {order}, {s} stages")
+        yield identical(end, factor * x[0], f"order {order}, {s} stages")
 
 
 @stability.control("ε times 1 + 1/1000")

@@ -23,11 +23,12 @@ from flows.problems import (
     scalar_product,
     taylor_polynomial,
 )
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.relations import UpperBound
 
 SAXE = Source(
@@ -214,8 +215,7 @@ def _three_steps(factor: Any) -> Evidence:
         np.array([side.subs(symmetric) for side in sides], dtype=object)
         for sides in zip(*pairs, strict=True)
     )
-    result = equal_symbolically(found, expected)
-    return decide.identity(result, name="three steps of optax.sgd", route="traced")
+    return identical(found, expected, "three steps of optax.sgd", route="traced")
 
 
 @gd_quadratic.control("η (1 + 1/1000) in the power")

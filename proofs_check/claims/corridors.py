@@ -12,7 +12,6 @@ from discretize import SGD, Euler, compare, decrease_defect, modified_terms
 from flows import GradientFlow, corridor_meter, from_sympy
 from flows.problems import quadratic
 from flows.symbolic import (
-    equal_symbolically,
     exactly,
     symbol_vector,
     symbols_like,
@@ -22,6 +21,7 @@ from proofs_check.claim import claim
 from proofs_check.claims.variant_flows import DHERIN, MORE, jet
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical, vanishing
 
 CORRIDORS = dataclasses.replace(DHERIN, location="definition and characterisation")
 
@@ -49,12 +49,6 @@ def _circle(radius):
     m = sympy.Symbol("m", real=True)
     unit = np.array([1 - m**2, 2 * m], dtype=object) / (1 + m**2)
     return radius * unit
-
-
-def _is_zero(found, name: str) -> Evidence:
-    found = np.atleast_1d(np.asarray(found, dtype=object))
-    zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(found, zero), name=name)
 
 
 @claim(
@@ -86,8 +80,7 @@ def _acceleration(half) -> Evidence:
         return jnp.stack([*rates, *f.hvp(zero, f.gradient(zero))])
 
     claimed = np.array([*slope, *slope], dtype=object)
-    found = equal_symbolically(exactly(second, f), claimed)
-    return decide.identity(found, name="θ'' = Hg = ½∇|g|²")
+    return identical(exactly(second, f), claimed, "θ'' = Hg = ½∇|g|²")
 
 
 @acceleration.control("coefficient (1 + 1/1000)/2")
@@ -117,7 +110,7 @@ def corridor(ctx: Context):
 def _coasts(name: str) -> Evidence:
     f, x = _losses()[name]
     found = exactly(lambda f, x: f.hvp(x, f.gradient(x)), f, x)
-    return _is_zero(found, f"{name}: Hg = 0")
+    return vanishing(found, f"{name}: Hg = 0")
 
 
 def _straight(name: str) -> Evidence:
@@ -135,7 +128,7 @@ def _straight(name: str) -> Evidence:
         fall = f.value(x - 3 * h * g) - (f.value(x) - 3 * h * jnp.sum(g**2))
         return jnp.stack([*turned, *(step - (x - 3 * h * g)), fall])
 
-    return _is_zero(exactly(gaps, f, x, h), f"{name}: x₃ = x(3h), on a line")
+    return vanishing(exactly(gaps, f, x, h), f"{name}: x₃ = x(3h), on a line")
 
 
 def _no_correction(name: str) -> Evidence:
@@ -145,7 +138,7 @@ def _no_correction(name: str) -> Evidence:
         fields = modified_terms(Euler(), GradientFlow(f), 3)
         return jnp.stack([*fields[1](0.0, x), *fields[2](0.0, x)])
 
-    return _is_zero(exactly(corrections, f, x), f"{name}: f₂ = f₃ = 0")
+    return vanishing(exactly(corrections, f, x), f"{name}: f₂ = f₃ = 0")
 
 
 def _corridor_control(name: str) -> None:
@@ -224,8 +217,7 @@ def _trap(spectrum) -> Evidence:
         return jnp.stack([meter.rate**2, meter.turning**2, *second])
 
     claimed = np.array([lam**2, 0, *(-(lam**2) * x / 2)], dtype=object)
-    found = equal_symbolically(exactly(rates, matrix, x), claimed)
-    return decide.identity(found, name="rate λ, turning 0")
+    return identical(exactly(rates, matrix, x), claimed, "rate λ, turning 0")
 
 
 @trap.control("eigenvalues λ and λ (1 + 1/1000)")
@@ -255,7 +247,7 @@ def _decrease(half) -> Evidence:
     )
     found = np.array([defect.coeff(h, k) for k in range(3)], dtype=object)
     claimed = np.array([0, 0, half * power], dtype=object)
-    return decide.identity(equal_symbolically(found, claimed), name="defect = h²/2 gHg")
+    return identical(found, claimed, "defect = h²/2 gHg")
 
 
 @decrease.control("coefficient (1 + 1/1000)/2")

@@ -22,7 +22,6 @@ from flows.problems import (
 )
 from flows.problems.scalar_product import product_flow
 from flows.symbolic import (
-    equal_symbolically,
     exactly,
     symbol_vector,
     symbols_like,
@@ -31,6 +30,7 @@ from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 ARORA = Source(
     title="On the Optimization of Deep Networks: Implicit Acceleration by "
@@ -84,8 +84,7 @@ def _scalar(n: int, stretch: Any) -> Evidence:
 
     s = stretch * r**n
     claimed = n * s ** (2 - sympy.Rational(2, n)) * (a - s)
-    found = equal_symbolically(exactly(rate, model, w), claimed)
-    return decide.identity(found, name=f"N = {n}", quantity=f"N = {n}")
+    return identical(exactly(rate, model, w), claimed, f"N = {n}", quantity=f"N = {n}")
 
 
 @scalar.control("one layer twice as large as the others")
@@ -133,9 +132,7 @@ def _layers(n: int, terms: Sequence[int]) -> Evidence:
             before = w * before
         claimed -= after * after.T * slope * before.T * before
     name = f"N = {n}, any layers"
-    return decide.identity(
-        equal_symbolically(np.array(found), np.array(claimed)), name=name, quantity=name
-    )
+    return identical(np.array(found), np.array(claimed), name, quantity=name)
 
 
 def _rotation(name: str) -> Any:
@@ -166,9 +163,7 @@ def _chain(n: int, stretch: Any) -> Evidence:
     )
     claimed = -bases[n] * weights.multiply_elementwise(seen) * bases[0].T
     name = f"N = {n}"
-    return decide.identity(
-        equal_symbolically(np.array(found), np.array(claimed)), name=name, quantity=name
-    )
+    return identical(np.array(found), np.array(claimed), name, quantity=name)
 
 
 @chain.control("the first layer held fixed, any layers")

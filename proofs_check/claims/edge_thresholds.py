@@ -19,6 +19,7 @@ from proofs_check.claims.quadratic_stability import growth, heavy_ball, nesterov
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 COHEN = Source(
     title="Adaptive Gradient Methods at the Edge of Stability",
@@ -94,8 +95,7 @@ def _at_nine_tenths(ctx: Context, factory: Callable, value: Any) -> Evidence:
     limit = _found(ctx, factory).limit
     s = {v.name: v for v in limit.free_symbols}
     number = sympy.simplify(limit.subs({s["b1"]: sympy.Rational(9, 10)}) * s["eta"])
-    same = equal_symbolically(number, sympy.sympify(value))
-    return decide.identity(same, name=f"η × edge at β₁ = 0.9 is {value}")
+    return identical(number, sympy.sympify(value), f"η × edge at β₁ = 0.9 is {value}")
 
 
 def _radii(ctx: Context, factory: Callable, claimed: Callable) -> Evidence:
@@ -259,8 +259,9 @@ def _same_polynomial(other: Callable) -> Evidence:
     s = {v.name: v for v in found.polynomial.free_symbols}
     mine = _companion(look_ahead, s["eta"], s["beta"], s["lambda"])
     z = next(v for v in mine.free_symbols if v.name == "z")
-    same = equal_symbolically(mine.subs(z, s["z"]), found.polynomial)
-    return decide.identity(same, name="characteristic polynomials")
+    return identical(
+        mine.subs(z, s["z"]), found.polynomial, "characteristic polynomials"
+    )
 
 
 @claim(
@@ -282,8 +283,7 @@ def nesterov_forms(ctx: Context) -> Iterator[Evidence]:
     p = _companion(look_ahead, eta, beta, lam)
     z = next(v for v in p.free_symbols if v.name == "z")
     root = sympy.solve(p.subs(z, -1), lam)[0] * eta
-    same = equal_symbolically(root, 2 * (1 + beta) / (1 + 2 * beta))
-    yield decide.identity(same, name="η λ with p(-1) = 0")
+    yield identical(root, 2 * (1 + beta) / (1 + 2 * beta), "η λ with p(-1) = 0")
 
 
 @nesterov_forms.control("heavy ball's polynomial")
@@ -326,10 +326,14 @@ def _leaves_at(
     found = ctx.compiled(("limit", factory), lambda: stability_of(factory, **ranges))
     s = {v.name: v for v in found.polynomial.free_symbols}
     p = sympy.expand(found.polynomial.subs(s["lambda"], found.limit))
-    at_root = equal_symbolically(p.subs(s["z"], root), sympy.Integer(0))
-    yield decide.identity(at_root, name=f"p({root}) of {factory.__name__}")
-    product = equal_symbolically(p.subs(s["z"], 0), root * other(s[list(ranges)[1]]))
-    yield decide.identity(product, name=f"the other root of {factory.__name__}")
+    yield identical(
+        p.subs(s["z"], root), sympy.Integer(0), f"p({root}) of {factory.__name__}"
+    )
+    yield identical(
+        p.subs(s["z"], 0),
+        root * other(s[list(ranges)[1]]),
+        f"the other root of {factory.__name__}",
+    )
 
 
 @period_two.control("that the root leaves at +1")

@@ -16,12 +16,13 @@ from discretize.jury import jury_conditions
 from flows import CentralFlow, from_sympy, iterate
 from flows.central import GradientDescent, solve_sections
 from flows.problems import valley
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.momentum_optimisers import averaged
 from proofs_check.papers import central_flows
 
@@ -84,7 +85,7 @@ def same(found: Any, wanted: Any, name: str) -> Evidence:
     a, b = (
         np.array([sympy.sympify(e) for e in np.ravel(side)]) for side in (found, wanted)
     )
-    return decide.identity(equal_symbolically(a, b), name=name)
+    return identical(a, b, name)
 
 
 def _orbit(factor: Any) -> Iterator[Evidence]:

@@ -14,12 +14,13 @@ from discretize import CentralEuler
 from flows import CentralFlow, iterate
 from flows.central import GradientDescent, solve_sections
 from flows.problems import wall
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.edge_valley import COHEN, descent, run
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 STATEMENT = (
     r"L = \bigl(\tfrac2\eta + ap\bigr)\tfrac{x^2}2 - dp + \tfrac c2p^2"
@@ -70,8 +71,7 @@ def _field_at_the_wall(factor: Any) -> Evidence:
     y = np.array([sympy.Integer(0), sympy.Integer(0), q], dtype=object)
     found = exactly(field, f, y, sigma)
     claimed = np.array([0, 0, -2 / values["s"] * values["k"] * q], dtype=object)
-    same = equal_symbolically(found, claimed)
-    return decide.identity(same, name="(x, p, q)' = (0, 0, -η k q)")
+    return identical(found, claimed, "(x, p, q)' = (0, 0, -η k q)")
 
 
 @closed_form.control("σ² times 1 + 1/1000")

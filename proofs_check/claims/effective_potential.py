@@ -26,6 +26,7 @@ from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from sde import OverdampedLangevin
 
 TALAY = Source(
@@ -147,7 +148,7 @@ def _(ctx: Context):
     model = _model()
     found = effective_potential(TamedEuler(StateTaming(1.0)), model)
     wrong = _closed_form("TUSLA, r = 1", model, 0) + _closed_form("ULA", model, 0)
-    yield decide.identity(equal_symbolically(found.slope, wrong), name="Φ'")
+    yield identical(found.slope, wrong, "Φ'")
 
 
 def _invariance(scheme: Scheme, sign: int = 1) -> Evidence:
@@ -175,10 +176,11 @@ def _invariance(scheme: Scheme, sign: int = 1) -> Evidence:
     transposed = sum(
         (-1) ** j * sp.diff(a * density, found.x, j) for j, a in enumerate(operator, 1)
     )
-    decision = equal_symbolically(
-        exactly(left, model, y, coefficients), transposed / density
+    return identical(
+        exactly(left, model, y, coefficients),
+        transposed / density,
+        f"L*(πΦ)/T = A*π at h^{power}",
     )
-    return decide.identity(decision, name=f"L*(πΦ)/T = A*π at h^{power}")
 
 
 @effective_potentials.route("Fokker-Planck", grade="proved")

@@ -26,11 +26,12 @@ from discretize.certificate.balls import (
 from discretize.certificate.enclosure import hessian
 from discretize.certificate.theorem import Tube, step_size
 from flows import Objective, from_loss, from_sympy
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 ELKABETZ = Source(
     title="Continuous vs. Discrete Optimization of Deep Neural Networks",
@@ -209,8 +210,9 @@ def _attained_gap(three) -> Any:
 def _lipschitz(bounded, attained) -> Evidence:
     """The bound with one constant by its certificate, and attained with another."""
     left = [*_norm_gaps(bounded), _attained_gap(attained)]
-    found = equal_symbolically(left, [sympy.Integer(0)] * len(left))
-    return decide.identity(found, name="3 s ρ + 3ρ²/2: certificate, and attained")
+    return identical(
+        left, [sympy.Integer(0)] * len(left), "3 s ρ + 3ρ²/2: certificate, and attained"
+    )
 
 
 @claim(

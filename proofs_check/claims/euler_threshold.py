@@ -20,6 +20,7 @@ from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import euler_divergence, tamed_euler
 
 H = sympy.Symbol("h", positive=True)
@@ -62,8 +63,7 @@ def _growth(scheme: Scheme, factor) -> Evidence:
     new = _stepped(scheme, GradientFlow(double_well()), X)
     square = factor * (1 + 2 / H)
     claimed = H**2 * X**2 * (X**2 - 1) * (X**2 - square)
-    found = equal_symbolically(new**2 - X**2, claimed)
-    return decide.identity(found, name="|x⁺|² - |x|² = h²x²(x² - 1)(x² - R²)")
+    return identical(new**2 - X**2, claimed, "|x⁺|² - |x|² = h²x²(x² - 1)(x² - R²)")
 
 
 @euler_threshold.control("the threshold R² times 1 + 1/1000")
@@ -124,8 +124,7 @@ def _power(scheme: Scheme, factor) -> Evidence:
     rate, power = H * flow.objective.eta, X ** (2 * flow.objective.r)
     new = _stepped(scheme, flow, X)
     claimed = rate**2 * X**2 * power * (power - factor * 2 / rate)
-    found = equal_symbolically(new**2 - X**2, claimed)
-    return decide.identity(found, name="|x⁺|² - |x|² = h²η²x²x²ʳ(x²ʳ - 2/(hη))")
+    return identical(new**2 - X**2, claimed, "|x⁺|² - |x|² = h²η²x²x²ʳ(x²ʳ - 2/(hη))")
 
 
 @power_threshold.control("2/(hη) times 1 + 1/1000")

@@ -18,11 +18,12 @@ from discretize import (
 )
 from flows import Objective, from_sympy
 from flows.problems import norm_power, tilted_double_well
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import raginsky, theopoula_paper
 from sde import GibbsLaw, OverdampedLangevin
 
@@ -89,8 +90,9 @@ def _(ctx: Context) -> Evidence:
         return (x * loss.gradient(x)).sum()
 
     value = exactly(lambda loss, x: loss.value(x), loss, x)
-    found = equal_symbolically(exactly(inner, loss, x), (2 * loss.r + 2) * value)
-    return decide.identity(found, name="⟨x, ∇f⟩ = (2r + 2) f")
+    return identical(
+        exactly(inner, loss, x), (2 * loss.r + 2) * value, "⟨x, ∇f⟩ = (2r + 2) f"
+    )
 
 
 # A tilted double well: the limit, and how it is not approached.

@@ -29,6 +29,7 @@ from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Equal, Evidence
+from proofs_check.identities import identical
 from proofs_check.kinetic import invariance, second_moment
 from sde import (
     LangevinState,
@@ -110,8 +111,9 @@ def _(ctx: Context) -> Evidence:
 
         return model.adjoint(density)(0.0, y)
 
-    found = equal_symbolically(exactly(flux, _ornstein(), symbol_vector("x", 1)), 0)
-    return decide.identity(found, name="L* exp(-θ(x-m)²/2D) = 0")
+    return identical(
+        exactly(flux, _ornstein(), symbol_vector("x", 1)), 0, "L* exp(-θ(x-m)²/2D) = 0"
+    )
 
 
 # The unadjusted Langevin algorithm on a Gaussian.
@@ -177,7 +179,7 @@ def _(ctx: Context) -> Evidence:
     (new,) = exactly(step, model, x, h, xi)
     v = model.diffusion / model.rate / (1 - h * model.rate / 2)
     second = second_moment(new, new, {x[0]: v, xi[0]: 1})
-    return decide.identity(equal_symbolically(second, v), name="E X₁² = E X₀² = v")
+    return identical(second, v, "E X₁² = E X₀² = v")
 
 
 # BAOAB.

@@ -17,11 +17,12 @@ from discretize import (
     TransitionKernel,
 )
 from flows.problems import taylor_polynomial, tilted_double_well
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from sde import (
     GibbsLaw,
     LangevinState,
@@ -144,9 +145,7 @@ def _generator(factor: Any) -> Evidence:
 
     left = exactly(image, model, x)
     right = factor * 2 * model.temperature - exactly(inner, model, x)
-    return decide.identity(
-        equal_symbolically(left, right), name="L|x|²/2 = nT - ⟨x,∇f⟩"
-    )
+    return identical(left, right, "L|x|²/2 = nT - ⟨x,∇f⟩")
 
 
 @stationary_identity.control("a temperature too much by 1/1000")
@@ -244,5 +243,6 @@ def _(ctx: Context) -> Iterator[Evidence]:
         left = [new.subs(xi[0], 0), new.diff(xi[0]) ** 2, second - x[0] ** 2]
         balance = -2 * h * x[0] * size + h**2 * size**2 + gained
         right = [x[0] - h * drift, gained, balance]
-        found = equal_symbolically(np.array(left), np.array(right))
-        yield decide.identity(found, name="E|θ⁺|² - |θ|²", quantity=f"step of {name}")
+        yield identical(
+            np.array(left), np.array(right), "E|θ⁺|² - |θ|²", quantity=f"step of {name}"
+        )

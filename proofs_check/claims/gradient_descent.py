@@ -11,7 +11,6 @@ from discretize import SGD, Correspondence, compare, prove
 from flows import GradientFlow
 from flows.problems import digits_mlp, taylor_polynomial
 from flows.symbolic import (
-    equal_symbolically,
     exactly,
     symbol_vector,
     symbols_like,
@@ -20,6 +19,7 @@ from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 ELKABETZ = Source(
     title="Continuous vs. Discrete Optimization of Deep Neural Networks",
@@ -141,8 +141,7 @@ def _energy(coefficient) -> Evidence:
 
     value = exactly(lambda f, x: f.value(x), f, x)
     claimed = coefficient * sum(value.diff(v) ** 2 for v in x)
-    found = equal_symbolically(exactly(rate, f, x), claimed)
-    return decide.identity(found, name="L f + |∇f|² = 0")
+    return identical(exactly(rate, f, x), claimed, "L f + |∇f|² = 0")
 
 
 @energy.control("coefficient 1 + 1/1000")

@@ -10,11 +10,12 @@ import numpy as np
 from discretize import HEAVY_BALL, convergence
 from flows import ModifiedHeavyBallFlow
 from flows.problems import quadratic, wavy
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 GHOSH = Source(
     title="Implicit regularization in Heavy-ball momentum accelerated stochastic "
@@ -136,8 +137,7 @@ def _rate(bend) -> Evidence:
     root = 1 + r1 * eta + r2 * eta**2 / 2
     expansion = sympy.log(root).series(eta, 0, 3).removeO() / eta
     difference = sympy.expand(expansion - bend(rate))
-    found = equal_symbolically(difference, sympy.Integer(0))
-    return decide.identity(found, name="log(r₊)/η = modified rate + O(η²)")
+    return identical(difference, sympy.Integer(0), "log(r₊)/η = modified rate + O(η²)")
 
 
 @heavy_ball_rate.control("coefficient of η multiplied by 1 + 1/1000")

@@ -20,11 +20,12 @@ from discretize import (
 )
 from flows import GradientFlow, NonFiniteState, iterate, reference
 from flows.problems import digits_mlp, taylor_polynomial, wavy
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence, Order
+from proofs_check.identities import vanishing
 
 BARRETT = Source(
     title="Implicit Gradient Regularization",
@@ -41,13 +42,6 @@ HAIRER = Source(
 )
 
 GENERIC = r"$f$ smooth; {n}, a generic Taylor polynomial at the point"
-
-
-def _zero(expressions, name: str) -> Evidence:
-    """Whether expressions are identically 0."""
-    expressions = np.asarray(expressions, dtype=object)
-    zero = np.zeros(expressions.shape, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(expressions, zero), name=name)
 
 
 # The second term is a gradient.
@@ -78,7 +72,7 @@ def _regulariser(divisor: int) -> Evidence:
         return second(0.0, x) + jax.grad(loss)(x)
 
     polynomial = symbols_like(taylor_polynomial(2, 3))
-    return _zero(exactly(difference, polynomial), "f₂ + ∇(|∇f|²/4)")
+    return vanishing(exactly(difference, polynomial), "f₂ + ∇(|∇f|²/4)")
 
 
 @implicit_regularisation.control("|∇f|²/2 in place of |∇f|²/4")
@@ -126,20 +120,20 @@ def _traced(ctx: Context, n: int, degree: int):
 def modified_curl(ctx: Context) -> Iterator[Evidence]:
     """The identity, and where its right side is 0: on quadratics, in one variable."""
     curl, commutator = _traced(ctx, 2, 4)
-    yield _zero(12 * curl + commutator, "12 curl f₃ + [H, T[g]]")
-    yield _zero(_traced(ctx, 2, 2)[0], "curl f₃ of a quadratic")
-    yield _zero(_traced(ctx, 1, 4)[0], "curl f₃ in one variable")
+    yield vanishing(12 * curl + commutator, "12 curl f₃ + [H, T[g]]")
+    yield vanishing(_traced(ctx, 2, 2)[0], "curl f₃ of a quadratic")
+    yield vanishing(_traced(ctx, 1, 4)[0], "curl f₃ in one variable")
 
 
 @modified_curl.control("f₃ is a gradient: there is a second-order modified loss")
 def _(ctx: Context) -> Evidence:
-    return _zero(_traced(ctx, 2, 4)[0], "curl f₃ = 0")
+    return vanishing(_traced(ctx, 2, 4)[0], "curl f₃ = 0")
 
 
 @modified_curl.control("the constant 1/12 times 1 + 1/1000")
 def _(ctx: Context) -> Evidence:
     curl, commutator = _traced(ctx, 2, 4)
-    return _zero(12000 * curl + 1001 * commutator, "12 curl f₃ + 1.001 [H, T[g]]")
+    return vanishing(12000 * curl + 1001 * commutator, "12 curl f₃ + 1.001 [H, T[g]]")
 
 
 # All terms at once: Bernoulli's numbers.
@@ -172,7 +166,7 @@ def _bernoulli(n: int, j: int, lead: float = -1.0) -> Evidence:
         other = multistep_terms([-1.0, 1.0], [1.0, 0.0][:: int(-lead)], flow, j)[j - 1]
         return one(0.0, x) - other(0.0, x)
 
-    return _zero(exactly(difference, polynomial), f"f_{j}, {n} variables")
+    return vanishing(exactly(difference, polynomial), f"f_{j}, {n} variables")
 
 
 @modified_bernoulli.control("B₁ = +½, which is implicit Euler")
@@ -204,7 +198,7 @@ def _fourth_derivative(n: int, j: int) -> Evidence:
     pairs = zip(bare.exponents, np.asarray(polynomial.coefficients), strict=True)
     quartic = [c for alpha, c in pairs if sum(alpha) == 4]
     slopes = [[entry.diff(c) for c in quartic] for entry in exactly(term, polynomial)]
-    return _zero(slopes, f"∂f_{j}/∂(∇⁴f)")
+    return vanishing(slopes, f"∂f_{j}/∂(∇⁴f)")
 
 
 @modified_fourth_derivative.control("f₅, in which it does enter")

@@ -28,11 +28,12 @@ from discretize.inertial_newton import InertialNewtonStep
 from discretize.optimizers.inna import InnaState
 from flows import InertialNewtonState
 from flows.problems import saddle_between_wells
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical, vanishing
 from proofs_check.papers import inertial_newton
 
 INNA_PAPER = inertial_newton("the algorithm")
@@ -49,13 +50,6 @@ GAMMA, ALPHA, BETA, ETA = sympy.symbols("gamma alpha beta eta", positive=True)
 M = 1 / (1 + sympy.Symbol("r", positive=True))  # a momentum in (0, 1)
 X, PSI, G0, G1, TRACE = sympy.symbols("x psi g_0 g_1 T", real=True)
 START = np.array([0.7, -1.3])
-
-
-def _zero(expressions: Any, name: str) -> Evidence:
-    found = np.ravel(np.asarray(expressions, dtype=object))
-    return decide.identity(
-        equal_symbolically(found, np.zeros(found.shape, int).astype(object)), name=name
-    )
 
 
 # INNA is explicit Euler.
@@ -191,7 +185,7 @@ def _defect(pair, point):
 def inna_recursion(ctx: Context) -> Iterator[Evidence]:
     """Traced steps of `inna` and of optax.sgd; with equal starts, induction does it."""
     point = (GAMMA, ALPHA, BETA)
-    yield _zero(
+    yield vanishing(
         _defect(exactly(_inna_steps, *point, X, PSI, G0, G1), point), "recursion, INNA"
     )
     for nesterov in (False, True):
@@ -201,14 +195,14 @@ def inna_recursion(ctx: Context) -> Iterator[Evidence]:
 
 def _descent_recursion(product: Any) -> Evidence:
     pair = exactly(_sgd_steps, None, GAMMA * BETA, M, X, TRACE, G0, G1)
-    return _zero(_defect(pair, (GAMMA, product / BETA, BETA)), "recursion, descent")
+    return vanishing(_defect(pair, (GAMMA, product / BETA, BETA)), "recursion, descent")
 
 
 def _sgd_recursion(nesterov: bool, damping: bool) -> Evidence:
     pair = exactly(_sgd_steps, nesterov, ETA, M, X, TRACE, G0, G1)
     point = exactly(to_inertial_newton, ETA, M, damping)
     name = "Nesterov's momentum" if nesterov else "heavy ball"
-    return _zero(_defect(pair, point), f"recursion, {name}")
+    return vanishing(_defect(pair, point), f"recursion, {name}")
 
 
 @inna_recursion.control("Nesterov's momentum with the damping of heavy ball")
@@ -225,7 +219,7 @@ def _(ctx: Context) -> Evidence:
 def _(ctx: Context) -> Evidence:
     pair = exactly(_inna_steps, GAMMA, ALPHA, BETA, X, PSI, G0, G1)
     wrong = (GAMMA * sympy.Rational(1001, 1000), ALPHA, BETA)
-    return _zero(_defect(pair, wrong), "recursion, INNA")
+    return vanishing(_defect(pair, wrong), "recursion, INNA")
 
 
 # The dictionary.
@@ -278,7 +272,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
         eta, m, _ = exactly(back, *point)
         product = 1 - M**2 if nesterov else 1 - M
         gaps = [eta - ETA, m - M, point.friction * point.hessian_damping - product]
-        yield _zero(gaps, f"(η, m) and αβ, nesterov={nesterov}")
+        yield vanishing(gaps, f"(η, m) and αβ, nesterov={nesterov}")
 
 
 @sgd_is_inna.route("300 steps", grade="measured")
@@ -388,11 +382,11 @@ def _innaprop(factor: Any) -> Evidence:
     psi = (1 - GAMMA / BETA) * PSI + GAMMA * (1 / BETA - ALPHA) * seen
     ahead = GAMMA / (BETA - GAMMA)
     x = (1 + factor * ahead * (1 - ALPHA * BETA)) * seen - ahead * psi
-    same = equal_symbolically(
+    return identical(
         np.array(list(found), dtype=object),
         np.array([x - GAMMA * BETA * slope, psi], dtype=object),
+        "(x⁺, ψ⁺)",
     )
-    return decide.identity(same, name="(x⁺, ψ⁺)")
 
 
 @innaprop_form.control("the factor of x times 1 + 1/1000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,11 +22,12 @@ from flows import (
     solve,
 )
 from flows.problems import ridged_logistic, saddle_between_wells, taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import vanishing
 from proofs_check.papers import hessian_damping, inertial_newton
 
 DIN = Source(
@@ -44,10 +46,7 @@ V = np.array(sympy.symbols("v_0 v_1", real=True))
 SLIP = sympy.Rational(1001, 1000)
 
 
-def _zero(expressions: Any, name: str) -> Evidence:
-    found = np.ravel(np.asarray(expressions, dtype=object))
-    zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(found, zero), name=name, route="algebra")
+_zero = functools.partial(vanishing, route="algebra")
 
 
 def _loss(degree: int = 2):

@@ -14,7 +14,6 @@ from scipy.integrate import solve_ivp
 
 from flows import InertialNewtonFlow, PhaseState, at_rest
 from flows.problems import saddle_between_wells
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
@@ -27,6 +26,7 @@ from proofs_check.energies import (
     psi_dissipation_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.inequalities import curved
 from proofs_check.inner_products import excess, inner
 from proofs_check.papers import inertial_newton
@@ -72,9 +72,10 @@ def _necessary(sign: int, factor: Any = 1) -> Evidence:
     }
     found = pair.derivative.subs(_where(pair)).subs(state)
     beyond = sign * (C - 1 - A**2 * B**2) - 2 * factor * A * B
-    return decide.identity(
-        equal_symbolically(found, A * B * beyond),
-        name="E' on one state",
+    return identical(
+        found,
+        A * B * beyond,
+        "E' on one state",
         quantity="beyond the interval E' > 0 somewhere",
         route="algebra",
     )
@@ -114,9 +115,10 @@ def _in_psi(factor: Any) -> Evidence:
     )
     left = pair.derivative.subs(at, 1 + alpha * beta)
     right = -alpha * speed - beta * inner("g", "g")
-    return decide.identity(
-        equal_symbolically(left, right),
-        name="E' in (x, ψ)",
+    return identical(
+        left,
+        right,
+        "E' in (x, ψ)",
         quantity="the flow without a Hessian",
         route="algebra",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from flows.symbolic import IdentityResult, equal_symbolically
+from flows.symbolic import IdentityResult
 from proofs_check import decide
 from proofs_check.certificates import find_certificate, nonnegative
 from proofs_check.claim import claim
@@ -18,6 +18,7 @@ from proofs_check.energies import (
     high_resolution_nesterov_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.inequalities import lipschitz, minimal, smooth, strongly_convex
 from proofs_check.inner_products import gap_symbol, inner
 from proofs_check.papers import high_resolution
@@ -183,9 +184,10 @@ def _accelerated_value() -> Any:
 
 
 def _accelerated_first(factor: Any = 1) -> Evidence:
-    return decide.identity(
-        equal_symbolically(_accelerated_value(), 3 * R**2 * GAP + 2 * factor * EE),
-        name="V(t0) = 3s(f - f*) + 2|e|²",
+    return identical(
+        _accelerated_value(),
+        3 * R**2 * GAP + 2 * factor * EE,
+        "V(t0) = 3s(f - f*) + 2|e|²",
         quantity="V(t0)",
         route="algebra",
     )
@@ -221,9 +223,10 @@ def _gradients_lost(share: Any) -> Evidence:
 def _weight_lost(divisor: Any) -> Evidence:
     """The integral of √s τ² from t0 to t is √s (t³ - t0³)/3."""
     found = sympy.integrate(_lost(T), (T, T0, T))
-    return decide.identity(
-        equal_symbolically(found, R * (T**3 - T0**3) / divisor),
-        name="∫ √s τ² dτ",
+    return identical(
+        found,
+        R * (T**3 - T0**3) / divisor,
+        "∫ √s τ² dτ",
         quantity="weight of inf|∇f|²",
         route="algebra",
     )

@@ -13,8 +13,6 @@ from flows import (
     VanishingInertialNewtonFlow,
     bregman_start,
 )
-from flows.symbolic import equal_symbolically
-from proofs_check import decide
 from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
@@ -25,6 +23,7 @@ from proofs_check.energies import (
     vanishing_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.inequalities import minimal, strongly_convex
 from proofs_check.inner_products import LyapunovPair, gap_symbol, inner
 from proofs_check.papers import bregman_lagrangian, hessian_damping
@@ -44,11 +43,8 @@ def _named(pair: LyapunovPair, *names: str) -> list[Any]:
 
 def _stated(pair: LyapunovPair, slope: Any) -> Evidence:
     """V' of the model against the sum in the statement."""
-    return decide.identity(
-        equal_symbolically(pair.derivative, slope),
-        name="V' of the statement",
-        quantity="V'",
-        route="algebra",
+    return identical(
+        pair.derivative, slope, "V' of the statement", quantity="V'", route="algebra"
     )
 
 

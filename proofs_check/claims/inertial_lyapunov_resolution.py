@@ -13,8 +13,6 @@ from flows import (
     HighResolutionNesterovFlow,
     high_resolution_start,
 )
-from flows.symbolic import equal_symbolically
-from proofs_check import decide
 from proofs_check.certificates import find_certificate
 from proofs_check.claim import claim
 from proofs_check.context import Context
@@ -27,6 +25,7 @@ from proofs_check.energies import (
     high_resolution_nesterov_pair,
 )
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.inequalities import curved, growth, minimal, strongly_convex
 from proofs_check.inner_products import LyapunovPair, inner
 from proofs_check.papers import high_resolution
@@ -86,9 +85,10 @@ def _lost() -> Any:
 def nesterov(ctx: Context) -> Iterator[Evidence]:
     """The identity of V', the lemma; and without its last term twice the rate."""
     pair = high_resolution_nesterov_pair()
-    yield decide.identity(
-        equal_symbolically(pair.derivative.subs(WHERE), _nesterov_slope()),
-        name="V' of the paper",
+    yield identical(
+        pair.derivative.subs(WHERE),
+        _nesterov_slope(),
+        "V' of the paper",
         quantity="V'",
         route="algebra",
     )
@@ -110,8 +110,7 @@ def _(ctx: Context) -> Evidence:
 @nesterov.control("√s ∇f in V with the factor 1 + 1/1000")
 def _(ctx: Context) -> Evidence:
     pair = high_resolution_nesterov_pair(1 + SMALL)
-    found = equal_symbolically(pair.derivative.subs(WHERE), _nesterov_slope())
-    return decide.identity(found, name="V' of the paper")
+    return identical(pair.derivative.subs(WHERE), _nesterov_slope(), "V' of the paper")
 
 
 @nesterov.route("along a solution", grade="measured")
@@ -161,9 +160,10 @@ def heavy_ball(ctx: Context) -> Iterator[Evidence]:
     """The identity of V', the paper's rate, and the sharp one."""
     pair = high_resolution_heavy_ball_pair()
     slope = -M * (inner("v", "v") + (1 + M * R) * inner("e", "g"))
-    yield decide.identity(
-        equal_symbolically(pair.derivative.subs(WHERE), slope),
-        name="V' of the paper",
+    yield identical(
+        pair.derivative.subs(WHERE),
+        slope,
+        "V' of the paper",
         quantity="V'",
         route="algebra",
     )
@@ -219,9 +219,10 @@ def accelerated(ctx: Context) -> Iterator[Evidence]:
     gap = sympy.Symbol("gap", nonnegative=True)
     slope = (2 * t + R / 2) * gap - (2 * t + R) * inner("e", "g")
     slope -= R * t * (t + R / 2) * inner("g", "g")
-    yield decide.identity(
-        equal_symbolically(pair.derivative.subs(WHERE), slope),
-        name="V' of the paper",
+    yield identical(
+        pair.derivative.subs(WHERE),
+        slope,
+        "V' of the paper",
         quantity="V'",
         route="algebra",
     )

@@ -10,11 +10,11 @@ import numpy as np
 import sympy
 
 from discretize import inna, to_inertial_newton, to_quasi_hyperbolic
-from flows.symbolic import equal_symbolically, exactly
-from proofs_check import decide
+from flows.symbolic import exactly
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 MA = Source(
     title="Quasi-hyperbolic momentum and Adam for deep learning",
@@ -52,8 +52,7 @@ def _same(mixture: Any) -> Evidence:
     eta, m, nu = exactly(to_quasi_hyperbolic, *POINT)
     found = exactly(_inna, *POINT, X, G0, G1, G2)
     wanted = _quasi_hyperbolic(eta, m, mixture(nu), X, G0, G1, G2)
-    same = equal_symbolically(np.asarray(found, dtype=object), wanted)
-    return decide.identity(same, name="x₁, x₂, x₃")
+    return identical(np.asarray(found, dtype=object), wanted, "x₁, x₂, x₃")
 
 
 @claim(
@@ -79,7 +78,7 @@ def inna_is_quasi_hyperbolic(ctx: Context) -> Iterator[Evidence]:
         point = exactly(to_inertial_newton, eta, m, nesterov)
         found = exactly(to_quasi_hyperbolic, *point).mixture
         name = "ν = m, Nesterov's momentum" if nesterov else "ν = 1, heavy ball"
-        yield decide.identity(equal_symbolically(found, wanted), name=name)
+        yield identical(found, wanted, name)
 
 
 @inna_is_quasi_hyperbolic.control("ν times 1 + 1/1000")

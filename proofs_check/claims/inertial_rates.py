@@ -36,6 +36,7 @@ from proofs_check.claims.inertial_regimes import (
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import saddle_avoidance
 
 DERIVED = saddle_avoidance("the linearised system; derived here")
@@ -118,8 +119,7 @@ def step_limit(ctx: Context) -> Iterator[Evidence]:
         (lead_less, GAMMA * (ALPHA - (GAMMA - BETA) * LAMBDA)),
         (2 * lead_more, one + minus),  # positive where both of these are
     ]
-    same = equal_symbolically([a for a, _ in pairs], [b for _, b in pairs])
-    yield decide.identity(same, name="Jury's conditions")
+    yield identical([a for a, _ in pairs], [b for _, b in pairs], "Jury's conditions")
     yield _limit(ctx, 1)
     for nesterov in (None, False, True):
         yield _of_optax(nesterov)
@@ -182,7 +182,7 @@ def _limits(factor: Any = 1) -> Evidence:
         sympy.limit(RATE, MASS, 0, "+"),
     ]
     claimed = [1 / ALPHA, factor / BETA, CURVATURE / FRICTION]
-    return _identity(
+    return identical(
         [sympy.simplify(e) for e in found], claimed, "rates as λ → 0, λ → ∞, m → 0"
     )
 
@@ -210,24 +210,20 @@ def mode_rates(ctx: Context) -> Iterator[Evidence]:
     m rises; above m* it is D/(2m), which falls. At m* both are 2λ/D.
     """
     p = mode(ctx)
-    yield _identity(p.subs(Z, -RATE), sympy.Integer(0), "a root: minus the rate")
+    yield identical(p.subs(Z, -RATE), sympy.Integer(0), "a root: minus the rate")
     other = (FRICTION + ROOT) / (2 * MASS)
-    yield _identity(p.subs(Z, -other), sympy.Integer(0), "the other root")
-    yield _identity(other - RATE, ROOT / MASS, "the other root decays no slower")
+    yield identical(p.subs(Z, -other), sympy.Integer(0), "the other root")
+    yield identical(other - RATE, ROOT / MASS, "the other root decays no slower")
     middle = -sympy.Poly(p, Z).coeff_monomial(Z) / 2
-    yield _identity(middle, -FRICTION / (2 * MASS), "real part of a pair")
+    yield identical(middle, -FRICTION / (2 * MASS), "real part of a pair")
     yield _limits()
     best = exactly(critical_mass, CURVATURE, ALPHA, BETA)
-    yield _identity(best, FRICTION**2 / (4 * CURVATURE), "m*")
-    yield _identity(ROOT**2, 4 * CURVATURE * (best - MASS), "ROOT² > 0 below m*")
+    yield identical(best, FRICTION**2 / (4 * CURVATURE), "m*")
+    yield identical(ROOT**2, 4 * CURVATURE * (best - MASS), "ROOT² > 0 below m*")
     double = (Z + 2 * CURVATURE / FRICTION) ** 2
-    yield _identity(p.subs(MASS, best), double, "a double root at m*")
+    yield identical(p.subs(MASS, best), double, "a double root at m*")
     slope = -2 * CURVATURE / ROOT
-    yield _identity(sympy.diff(ROOT, MASS), slope, "the root falls as m rises")
-
-
-def _identity(found: Any, claimed: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(found, claimed), name=name)
+    yield identical(sympy.diff(ROOT, MASS), slope, "the root falls as m rises")
 
 
 @mode_rates.control("a plateau at 2/β")

@@ -17,12 +17,13 @@ from flows import (
     InertialNewtonState,
     PhaseState,
 )
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.certified_maps import Region, agreement, area_of, coded, middles
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import saddle_avoidance
 from proofs_check.regime_balls import (
     discriminant_of_flow,
@@ -85,10 +86,6 @@ def polynomial(ctx: Context, function: Callable, *more: Any) -> Any:
     return ctx.compiled(("polynomial", function), build)
 
 
-def _same(a: Any, b: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(a, sympy.sympify(b)), name=name)
-
-
 def exponents(factor: Any = 1) -> Any:
     """μ² + (α + βλ)/m μ + λ/m, its friction times a factor."""
     return Z**2 + factor * damping() / MASS * Z + LAMBDA / MASS
@@ -108,20 +105,20 @@ def exponents(factor: Any = 1) -> Any:
 )
 def mode_polynomial(ctx: Context) -> Iterator[Evidence]:
     """Both forms of the flow, and the step, traced with every number a symbol."""
-    yield _same(polynomial(ctx, psi_field), exponents(), "(x, ψ)")
-    yield _same(polynomial(ctx, phase_field), exponents(), "(x, v)")
+    yield identical(polynomial(ctx, psi_field), exponents(), "(x, ψ)")
+    yield identical(polynomial(ctx, phase_field), exponents(), "(x, v)")
     trace = 2 - GAMMA * damping() / MASS
     det = 1 - GAMMA * damping() / MASS + GAMMA**2 * LAMBDA / MASS
     step = polynomial(ctx, euler_step, GAMMA)
-    yield _same(step, Z**2 - trace * Z + det, "step")
+    yield identical(step, Z**2 - trace * Z + det, "step")
     shifted = GAMMA**2 * exponents().subs(Z, (Z - 1) / GAMMA)
-    yield _same(step, shifted, "step at z = 1 + γμ")
+    yield identical(step, shifted, "step at z = 1 + γμ")
 
 
 @mode_polynomial.control("friction times 1 + 1/1000")
 def _(ctx: Context) -> Evidence:
     factor = 1 + sympy.Rational(1, 1000)
-    return _same(polynomial(ctx, psi_field), exponents(factor), "(x, ψ)")
+    return identical(polynomial(ctx, psi_field), exponents(factor), "(x, ψ)")
 
 
 # The window of spirals.
@@ -138,7 +135,7 @@ WITH_SHARE = {ALPHA: MASS * (1 - SHARE**2) / BETA}
 
 def _factored(low: Any, high: Any) -> Evidence:
     product = BETA**2 * (LAMBDA - low) * (LAMBDA - high)
-    return _same(discriminant().subs(WITH_SHARE), product, "β²(λ-λ₋)(λ-λ₊)")
+    return identical(discriminant().subs(WITH_SHARE), product, "β²(λ-λ₋)(λ-λ₊)")
 
 
 @claim(
@@ -165,9 +162,9 @@ def spiral_window(ctx: Context) -> Iterator[Evidence]:
     """
     yield _factored(*window())
     squares = (ALPHA - BETA * LAMBDA) ** 2 + 4 * LAMBDA * (ALPHA * BETA - MASS)
-    yield _same(discriminant(), squares, "(α-βλ)² + 4λ(αβ-m)")
+    yield identical(discriminant(), squares, "(α-βλ)² + 4λ(αβ-m)")
     step = sympy.discriminant(polynomial(ctx, euler_step, GAMMA), Z)
-    yield _same(step, (GAMMA / MASS) ** 2 * discriminant(), "step's discriminant")
+    yield identical(step, (GAMMA / MASS) ** 2 * discriminant(), "step's discriminant")
 
 
 @spiral_window.control("λ± without the mass")
@@ -179,7 +176,7 @@ def _(ctx: Context) -> Evidence:
 def _(ctx: Context) -> Evidence:
     step = sympy.discriminant(polynomial(ctx, euler_step, GAMMA), Z)
     wrong = (GAMMA / MASS) ** 2 * discriminant(BETA - GAMMA)
-    return _same(step, wrong, "step's discriminant")
+    return identical(step, wrong, "step's discriminant")
 
 
 WINDOW_AREA = Region("SPIRAL", (0.0, 0.0), (2.0, 4.0), 8 / 3)

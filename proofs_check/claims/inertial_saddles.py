@@ -14,12 +14,13 @@ import sympy
 from discretize import Euler
 from flows import InertialNewtonPsiFlow, InertialNewtonState, PhaseState
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import saddle_avoidance
 
 GAMMA, ALPHA, BETA = sympy.symbols("gamma alpha beta", positive=True)
@@ -56,10 +57,6 @@ def step_determinant(gamma, friction, damping, curvature) -> Any:
 
     j = jax.jacfwd(step)(jnp.zeros(2))
     return j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]
-
-
-def _equal(found: Any, expected: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(found, expected), name=name)
 
 
 # Where INNA's map is a local diffeomorphism.
@@ -103,8 +100,8 @@ def step_condition(ctx: Context) -> Iterator[Evidence]:
     roots = [(b + s * sympy.sqrt(b**2 - 4 * SIZE)) / (2 * SIZE) for s in (-1, 1)]
     least = 1 - ALPHA * GAMMA - GAMMA * (BETA - GAMMA) * SIZE
     product = SIZE * (GAMMA - roots[0]) * (GAMMA - roots[1])
-    yield _equal(least, sympy.expand(product), "L(γ - γ₋)(γ - γ₊)")
-    yield _equal(least.subs(GAMMA, BETA), 1 - ALPHA * BETA, "its value at γ = β")
+    yield identical(least, sympy.expand(product), "L(γ - γ₋)(γ - γ₊)")
+    yield identical(least.subs(GAMMA, BETA), 1 - ALPHA * BETA, "its value at γ = β")
 
 
 def _least(side: int, end: int) -> Evidence:
@@ -120,13 +117,13 @@ def _least(side: int, end: int) -> Evidence:
     )
     least = 1 - ALPHA * gamma - gamma * u * SIZE
     name = "β - u" if side > 0 else "β + u"
-    return _equal(found, least + gamma * u * w, f"determinant, γ = {name}")
+    return identical(found, least + gamma * u * w, f"determinant, γ = {name}")
 
 
 def _determinant(factor) -> Evidence:
     found = exactly(step_determinant, GAMMA, ALPHA, BETA, LAM)
     claimed = 1 - ALPHA * GAMMA - factor * GAMMA * (BETA - GAMMA) * LAM
-    return _equal(found, claimed, "determinant of a step")
+    return identical(found, claimed, "determinant of a step")
 
 
 @step_condition.control("the least determinant at λ = -L for γ < β")
@@ -199,10 +196,12 @@ def default_start(ctx: Context) -> Iterator[Evidence]:
     slope = 1 + BETA * UP
     moved = np.asarray(exactly(field_matrix, alpha, BETA, curvature)) @ [1, slope]
     expected = [-DOWN, -DOWN * slope]
-    yield _equal(list(moved), expected, "field of the stable direction = μ₋ times it")
+    yield identical(
+        list(moved), expected, "field of the stable direction = μ₋ times it"
+    )
     yield _gap(1, sympy.Symbol("c", nonnegative=True))
     default = 1 - alpha * BETA - slope
-    yield _equal(
+    yield identical(
         default, -BETA * DOWN * (1 + BETA * UP), "gap of ψ₀ = (1 - αβ) x₀ (c = β)"
     )
 
@@ -219,7 +218,7 @@ def _gap(factor, c, downhill=1) -> Evidence:
         ).psi[0]
 
     gap = exactly(start, alpha, BETA, curvature, c) - (1 + BETA * UP)
-    return _equal(
+    return identical(
         gap, -factor * BETA * (DOWN + c * UP * DOWN), "ψ₀ - ψ of the stable direction"
     )
 
@@ -262,7 +261,7 @@ def _expansion(sign: int) -> Evidence:
     claimed = -slope + sign * e * LAM / slope
     steep = {LAM: -(ALPHA + b) / BETA}
     series = sympy.series(sympy.simplify(root.subs(steep)), e, 0, 2).removeO()
-    return _equal(series, claimed.subs(steep), "ε μ₊ to first order in ε")
+    return identical(series, claimed.subs(steep), "ε μ₊ to first order in ε")
 
 
 def _characteristic(factor) -> Evidence:
@@ -270,7 +269,7 @@ def _characteristic(factor) -> Evidence:
     j = np.asarray(exactly(field_matrix, ALPHA, BETA, LAM, e))
     trace, product = j[0, 0] + j[1, 1], j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]
     claimed = [-(ALPHA + BETA * LAM) / e, factor * LAM / e]
-    return _equal([trace, product], claimed, "ε μ² + (α + βλ) μ + λ")
+    return identical([trace, product], claimed, "ε μ² + (α + βλ) μ + λ")
 
 
 @massless_escape.control("minus the term of first order")

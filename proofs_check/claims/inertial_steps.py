@@ -28,11 +28,11 @@ from flows import (
     at_rest,
 )
 from flows.problems import saddle_between_wells
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
-from proofs_check import decide
+from flows.symbolic import exactly, symbol_vector
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.momentum_steps import Slope
 from proofs_check.papers import high_resolution, inertial_newton
 from proofs_check.step_ladders import ladder, order
@@ -112,8 +112,7 @@ def _lowest(expressions: Any, count: int, name: str) -> Evidence:
         for k in range(count):
             found.append(e.diff(GAMMA, k).subs(GAMMA, 0) if k else e.subs(GAMMA, 0))
     zero = np.zeros(len(found), int).astype(object)
-    same = equal_symbolically(np.array(found, dtype=object), zero)
-    return decide.identity(same, name=name)
+    return identical(np.array(found, dtype=object), zero, name)
 
 
 def _local(slope, bend) -> Slope:

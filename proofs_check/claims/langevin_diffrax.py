@@ -17,11 +17,12 @@ from discretize import FromDiffrax, stationary_covariance
 from discretize.schemes.from_diffrax import coarser
 from flows import from_sympy
 from flows.problems import double_well, quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide, sampling
 from proofs_check.claim import Claim, Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.streams import Effort
 from sde import Diffusion, LangevinState, UnderdampedLangevin
 
@@ -107,8 +108,7 @@ def _fokker_planck(power: int) -> Evidence:
         return model.adjoint(density)(0.0, y) / density(0.0, y)
 
     state = LangevinState(symbol_vector("x", 1), symbol_vector("v", 1))
-    found = equal_symbolically(exactly(flux, model, state), 0)
-    return decide.identity(found, name="L* exp(-F - v²/2u) = 0")
+    return identical(exactly(flux, model, state), 0, "L* exp(-F - v²/2u) = 0")
 
 
 def _same_field() -> Evidence:
@@ -126,7 +126,7 @@ def _same_field() -> Evidence:
         ]
 
     theirs, ours = exactly(fields, model, state)
-    return decide.identity(equal_symbolically(theirs, ours), name="u∇F = ∇f/M")
+    return identical(theirs, ours, "u∇F = ∇f/M")
 
 
 class _Scaled(eqx.Module):

@@ -25,13 +25,14 @@ from discretize import (
     tula,
     tusla,
 )
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.gaussian_langevin import BROSSE
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import theopoula_paper, tusla_paper
 
 WELLING = Source(
@@ -165,8 +166,7 @@ def _tula(norm: Callable[[Any], Any]) -> Evidence:
             found.append(exactly(UPDATES["tula"], SYMBOLS, x, g, xi))
             noise = sympy.sqrt(2 * rate / beta) * xi
             claimed.append(-rate * g / (1 + rate * norm(g)) + noise)
-    same = equal_symbolically(np.concatenate(found), np.concatenate(claimed))
-    return decide.identity(same, name="tula")
+    return identical(np.concatenate(found), np.concatenate(claimed), "tula")
 
 
 def _formula(name: str, outside: bool = True) -> Evidence:
@@ -189,7 +189,7 @@ def _formula(name: str, outside: bool = True) -> Evidence:
     }[name]
     found = exactly(UPDATES[name], SYMBOLS, x, g, xi)
     claimed = -rate * drift + sympy.sqrt(2 * rate / beta) * xi
-    return decide.identity(equal_symbolically(found, claimed), name=name)
+    return identical(found, claimed, name)
 
 
 def _updates(make):
@@ -275,5 +275,4 @@ def _(ctx: Context) -> Evidence:
 def _(ctx: Context) -> Evidence:
     """2λ/β = 2·10⁻¹⁵ < 2⁻⁴⁸, in rationals."""
     below = sympy.Rational(1, 2**48) - 2 * sympy.Rational(1, 10) / 10**14
-    gap = equal_symbolically(sympy.sign(below), 1)
-    return decide.identity(gap, name="2⁻⁴⁸ - 2λ/β > 0")
+    return identical(sympy.sign(below), 1, "2⁻⁴⁸ - 2λ/β > 0")

@@ -24,13 +24,13 @@ from discretize import (
 )
 from flows import Scheme
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Claim, Source, claim
 from proofs_check.claims.gaussian_langevin import LEIMKUHLER
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate, bracket_ends
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.kinetic import KineticStep, invariance, kinetic_step
 from sde import UnderdampedLangevin
 
@@ -169,8 +169,7 @@ def _trace(
     matrix, decay = step.matrix(), sympy.exp(-step.friction * step.h)
     found = np.array([matrix.det(), matrix.trace()], dtype=object)
     claimed = np.array([decay, trace(step, decay)], dtype=object)
-    same = equal_symbolically(found, claimed)
-    return decide.identity(same, name=f"{scheme}: determinant and trace")
+    return identical(found, claimed, f"{scheme}: determinant and trace")
 
 
 @splitting_stability.control("the trace of UBU")

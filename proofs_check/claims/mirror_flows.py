@@ -10,12 +10,13 @@ from discretize import exponentiated_gradient
 from discretize.optimiser import Fixed, OptaxStep, Training
 from flows import DualMirrorFlow, Entropy, MirrorFlow, SimplexEntropy, iterate
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.variant_flows import MORE
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 KIVINEN = Source(
     title="Exponentiated gradient versus gradient descent for linear predictors",
@@ -70,7 +71,7 @@ def _replicator(primal) -> Evidence:
         dtype=object,
     )
     zero = np.zeros(3, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(found, zero), name="L softmax(z) = x'")
+    return identical(found, zero, "L softmax(z) = x'")
 
 
 @replicator.control("the field of the unnormalised entropy")
@@ -108,8 +109,7 @@ def _variance(factor) -> Evidence:
 
     mean = sum(x * f.coefficients)
     spent = sum(x * (f.coefficients - mean) ** 2)
-    found = equal_symbolically(exactly(rate, f, x), -factor * spent)
-    return decide.identity(found, name="L f = -Var")
+    return identical(exactly(rate, f, x), -factor * spent, "L f = -Var")
 
 
 @variance.control("coefficient 1 + 1/1000")
@@ -141,8 +141,7 @@ def _divergence(potential, p, x) -> Evidence:
         return flow.generator(lambda t, x: potential.divergence(p, x))(0.0, x)
 
     claimed = -sum(f.coefficients * (x - p))
-    found = equal_symbolically(exactly(rate, f, p, x), claimed)
-    return decide.identity(found, name="L D(p, x)")
+    return identical(exactly(rate, f, p, x), claimed, "L D(p, x)")
 
 
 @divergence.control("a p off the simplex")
@@ -186,9 +185,7 @@ def _linear_cost(two_steps) -> Evidence:
     f, x, eta = _costs(), _simplex_point(), sympy.Symbol("eta", positive=True)
     grown = x * np.array([sympy.exp(-2 * eta * c) for c in f.coefficients])
     found = exactly(two_steps, eta, x, f)
-    return decide.identity(
-        equal_symbolically(found, grown / grown.sum()), name="x_2 = x(2η)"
-    )
+    return identical(found, grown / grown.sum(), "x_2 = x(2η)")
 
 
 @linear_cost.control("Euler in the primal variable")

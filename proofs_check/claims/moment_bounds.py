@@ -18,11 +18,12 @@ from discretize import (
     TransitionKernel,
 )
 from flows.problems import double_well, norm_power
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import tula_paper
 from sde import Gaussian, OverdampedLangevin
 
@@ -121,7 +122,8 @@ def _(ctx: Context) -> Evidence:
     """⟨x, ∇f⟩ - (|x|² - 1) = (x² - 1)² >= 0, and so the bound b/a + nT/a is 2."""
     x = symbol_vector("x", 1)
     gradient = exactly(lambda x: double_well().gradient(x), x)
-    found = equal_symbolically(
-        x[0] * gradient[0] - (x[0] ** 2 - 1), (x[0] ** 2 - 1) ** 2
+    return identical(
+        x[0] * gradient[0] - (x[0] ** 2 - 1),
+        (x[0] ** 2 - 1) ** 2,
+        "x f' - x² + 1 = (x² - 1)²",
     )
-    return decide.identity(found, name="x f' - x² + 1 = (x² - 1)²")

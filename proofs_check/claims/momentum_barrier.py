@@ -15,12 +15,13 @@ import sympy
 from discretize.figures.double_well_crossing import CRITICAL
 from flows import DampedFlow, OverdampedFlow, PhaseState, solve
 from flows.problems import double_well
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate, bracket_ends
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 
 FRICTIONS = (0.5, 1.0)
@@ -108,8 +109,9 @@ def _gradient_flow() -> Evidence:
 
     found = exactly(field, np.array([x], dtype=object), a)[0]
     both = [found, x.subs(t, 0)]
-    decision = equal_symbolically(both, [sympy.diff(x, t), sympy.Integer(2)])
-    return decide.identity(decision, name="the gradient flow's path, above 1")
+    return identical(
+        both, [sympy.diff(x, t), sympy.Integer(2)], "the gradient flow's path, above 1"
+    )
 
 
 @barrier.control("the friction 1/2 with the mass of friction 1")

@@ -17,12 +17,13 @@ from flows import CentralFlow, StableFlow, iterate
 from flows.central import Momentum, midpoints
 from flows.problems import gelu_digits, valley, wall, warm_start
 from flows.sharpness import sharpness
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide, momentum_optimisers
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.decide.measurement import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 OURS = Source(
     title="Proposed in this package: a central flow for momentum",
@@ -87,8 +88,7 @@ def _orbit(form: str, threshold: Callable) -> Iterator[Evidence]:
     wanted = {"x": (new[0], -amplitude), "z": (new[1], depth)}
     wanted |= {"buffer of x": (buffer[0], -v), "buffer of z": (buffer[1], 0)}
     for name, (found, value) in wanted.items():
-        same = equal_symbolically(found, sympy.sympify(value))
-        yield decide.identity(same, name=f"{form}, {name}")
+        yield identical(found, sympy.sympify(value), f"{form}, {name}")
 
 
 @claim(

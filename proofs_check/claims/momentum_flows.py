@@ -21,11 +21,12 @@ from discretize import (
 from discretize.series import coefficients
 from flows import GradientFlow, ModifiedHeavyBallFlow
 from flows.problems import quadratic, taylor_polynomial, wavy
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import vanishing
 
 GHOSH = Source(
     title="Implicit regularization in Heavy-ball momentum accelerated stochastic "
@@ -45,12 +46,6 @@ HAIRER = Source(
 H = sympy.Symbol("h", positive=True)
 BETA = 1 / (1 + sympy.Symbol("r", positive=True))
 LAM = sympy.Symbol("lambda", positive=True)
-
-
-def _zero(expressions: Any, name: str) -> Evidence:
-    found = np.ravel(np.asarray(expressions, dtype=object))
-    zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(found, zero), name=name)
 
 
 # The regulariser, from the recursion itself.
@@ -73,7 +68,7 @@ def _zero(expressions: Any, name: str) -> Evidence:
 def heavy_ball_regulariser(ctx: Context) -> Iterator[Evidence]:
     """The flow put into the recursion, and beside gradient descent's at h_e."""
     yield _recursion(1)
-    yield _zero(
+    yield vanishing(
         exactly(_ratio, _loss(), H, BETA, (1 + BETA) / (1 - BETA)), "(1+β)/(1-β)"
     )
 
@@ -95,7 +90,7 @@ def _recursion(factor) -> Evidence:
 
     found = exactly(expansion, _loss(), H, BETA)
     lowest = [sympy.expand(e).coeff(H, k) for e in found for k in (0, 1)]
-    return _zero(lowest, "residual of the recursion to O(h³)")
+    return vanishing(lowest, "residual of the recursion to O(h³)")
 
 
 def _ratio(f, h, beta, ratio):
@@ -108,7 +103,7 @@ def _ratio(f, h, beta, ratio):
 
 @heavy_ball_regulariser.control("the regulariser of gradient descent at h_e")
 def _(ctx: Context) -> Evidence:
-    return _zero(exactly(_ratio, _loss(), H, BETA, sympy.Integer(1)), "ratio 1")
+    return vanishing(exactly(_ratio, _loss(), H, BETA, sympy.Integer(1)), "ratio 1")
 
 
 @heavy_ball_regulariser.control("η(1 + 1/1000) in the recursion's flow")
@@ -162,7 +157,7 @@ def _slip(nesterov: bool, **bent: Any) -> Evidence:
     slip = sympy.expand(exactly(start, H, BETA, LAM)[0])
     gaps = [c - slip.coeff(H, k) for k, c in enumerate(_slow_amplitude(nesterov))]
     kind = "Nesterov" if nesterov else "heavy ball"
-    return _zero(gaps, f"amplitude - slip, {kind}")
+    return vanishing(gaps, f"amplitude - slip, {kind}")
 
 
 @slip_claim.control("the slip of first order alone")

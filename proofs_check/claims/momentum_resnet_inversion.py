@@ -21,12 +21,13 @@ from discretize import (
 )
 from discretize.bit_store import Kept, empty_store, multiply, words_for
 from flows import PhaseState
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import vanishing
 from proofs_check.papers import momentum_resnets
 
 GAMMA = sympy.Symbol("gamma", positive=True)
@@ -65,9 +66,7 @@ def _determinant(layer) -> Evidence:
 
     found = exactly(jacobian, symbol_vector("c", 6), GAMMA, symbol_vector("z", 4))
     gap = sympy.expand(sympy.Matrix(found).det(method="berkowitz") - GAMMA**2)
-    return decide.identity(
-        equal_symbolically(gap, sympy.Integer(0)), name="determinant - γ²"
-    )
+    return vanishing(gap, "determinant - γ²")
 
 
 @volume.control("the position moved by the velocity before the layer")

@@ -20,23 +20,18 @@ from flows import (
     linear_momentum_map,
     representing_matrix,
 )
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import vanishing
 from proofs_check.papers import momentum_resnets
 
 REPRESENTATION = "section on the representation of linear maps"
 T = sympy.Symbol("t", positive=True)
 EPS, RATE, A, S, OMEGA = sympy.symbols("epsilon q a s omega", positive=True)
-
-
-def _zero(expressions: Any, name: str) -> Evidence:
-    found = [sympy.sympify(e) for e in expressions]
-    zeros = [sympy.Integer(0)] * len(found)
-    return decide.identity(equal_symbolically(found, zeros), name=name)
 
 
 @claim(
@@ -79,7 +74,9 @@ def _solves(turning: bool, weight: Any = 1) -> Evidence:
         x.subs(T, 0) - 1,
         v.subs(T, 0),
     ]
-    return _zero([sympy.expand(g) for g in gaps], "cos and sin" if turning else "cosh")
+    return vanishing(
+        [sympy.expand(g) for g in gaps], "cos and sin" if turning else "cosh"
+    )
 
 
 @linear_map.control("the second term multiplied by 1 + 1/1000")
@@ -104,7 +101,7 @@ def turning_values(ctx: Context) -> Iterator[Evidence]:
     slope = sympy.diff(top, S) * bottom - top * sympy.diff(bottom, S)
     # all coefficients negative: the certificate
     certificate = -(A**2) * (S + A + A**2) * (S + 3 * A + A**2)
-    yield _zero([sympy.expand(slope - certificate)], "slope of the square")
+    yield vanishing([sympy.expand(slope - certificate)], "slope of the square")
 
 
 def _turning_square(part: Any) -> Evidence:
@@ -115,7 +112,7 @@ def _turning_square(part: Any) -> Evidence:
     square = (1 + A * tangent / OMEGA) ** 2 / (1 + tangent**2)
     claimed = ((S + A + A**2) ** 2 / ((S + A) ** 2 + part)).subs(S, OMEGA**2)
     gaps = [sympy.together(slope), sympy.together(square - claimed)]
-    return _zero(gaps, "square of a turning value")
+    return vanishing(gaps, "square of a turning value")
 
 
 @turning_values.control("a² s multiplied by 1 + 1/1000")
@@ -287,7 +284,7 @@ def reversal(ctx: Context) -> Iterator[Evidence]:
     """The path solves the traced flow; Θ has no pole; the flow solved ends in -1."""
     yield _path(1)
     poles = sympy.Poly(BOTTOM, T).count_roots(0, 1)
-    yield _zero([poles], "poles of Θ in [0, 1]")
+    yield vanishing([poles], "poles of Θ in [0, 1]")
     found = _reached(_reversing, 1.0, [1.0])
     yield decide.equal(-1.0, found, delta=ctx.delta, quantity="x(1)")
 
@@ -302,7 +299,7 @@ def _path(mass: Any) -> Evidence:
     pull = exactly(force, T, sympy.Integer(1)) * c
     residual = sympy.cancel(mass * sympy.diff(v, T) + v - pull)
     gaps = [residual, c.subs(T, 0) - 1, v.subs(T, 0), c.subs(T, 1) + 1]
-    return _zero(gaps, "path")
+    return vanishing(gaps, "path")
 
 
 @reversal.control("twice the mass")

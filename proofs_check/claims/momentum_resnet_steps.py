@@ -15,11 +15,12 @@ from scipy.integrate import solve_ivp
 
 from discretize import MomentumResNet, SemiImplicitEuler, as_momentum_resnet
 from flows import MomentumResidualFlow, PhaseState
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import vanishing
 from proofs_check.papers import momentum_resnets
 
 X, V, H = sympy.symbols("x v h", real=True)
@@ -74,9 +75,7 @@ def _against_scheme(kick) -> Evidence:
             exactly(network, *symbols), exactly(scheme, *symbols), strict=True
         )
     ]
-    return decide.identity(
-        equal_symbolically(gaps, [sympy.Integer(0)] * 2), name="layers - steps"
-    )
+    return vanishing(gaps, "layers - steps")
 
 
 @semi_implicit.control("layers h(1 + 1/1000) F")
@@ -117,9 +116,7 @@ def _against_optax(rate) -> Evidence:
 
     symbols = BENDS, X, gamma
     gap = sympy.expand(exactly(network, *symbols) - exactly(updates, *symbols))
-    return decide.identity(
-        equal_symbolically(gap, sympy.Integer(0)), name="layers - updates"
-    )
+    return vanishing(gap, "layers - updates")
 
 
 @heavy_ball.control("learning rate 1, without the factor 1 - γ")

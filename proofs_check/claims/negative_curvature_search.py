@@ -17,13 +17,14 @@ from jaxtyping import Array, Float
 from discretize import negative_curvature, search_budget
 from flows import Facts, Objective, RayleighFlow, curvature_product
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.decide.critical import binomial
 from proofs_check.evidence import Evidence, Grade
+from proofs_check.identities import identical
 from proofs_check.papers import negative_curvature as zhang_li
 
 
@@ -66,10 +67,6 @@ def _unscaled(spectrum, lipschitz, x, y, radius):
     return (f.gradient(x + radius * y) - f.gradient(x)) / radius
 
 
-def _identity(found: Any, expected: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(found, expected), name=name)
-
-
 @claim(
     "negative_curvature.power-method",
     title="A scaled difference of gradients is homogeneous, on a quadratic it is Hy",
@@ -94,13 +91,13 @@ def _homogeneous(product) -> Evidence:
     arguments = (SPECTRUM, RHO, X)
     once = exactly(product, *arguments, Y, RADIUS)
     scaled = exactly(product, *arguments, SCALE * Y, RADIUS)
-    return _identity(list(scaled), list(SCALE * once), "H_r(c y) - c H_r(y)")
+    return identical(list(scaled), list(SCALE * once), "H_r(c y) - c H_r(y)")
 
 
 def _linear(lipschitz) -> Evidence:
     found = exactly(_product, SPECTRUM, lipschitz, X, Y, RADIUS)
     expected = (SPECTRUM + lipschitz * X) * Y  # ∇²f(x) y
-    return _identity(list(found), list(expected), "H_r(y) - H y")
+    return identical(list(found), list(expected), "H_r(y) - H y")
 
 
 @power_method.control("the difference without |y|: not homogeneous")

@@ -14,12 +14,13 @@ import sympy
 from discretize import escape_step, negative_curvature
 from discretize.negative_curvature import momentum_growth
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import negative_curvature as zhang_li
 
 EPS, RHO, SLOPE = sympy.symbols("epsilon rho a", positive=True)
@@ -67,8 +68,7 @@ def _downhill(sign: int) -> Evidence:
     """The step is -√(ε/ρ)/4 along e where ∇f·e > 0, and its opposite where < 0."""
     ends = [exactly(_length, EPS, RHO, s) for s in (SLOPE, -SLOPE)]
     length = sign * sympy.sqrt(EPS / RHO) / 4
-    both = equal_symbolically(ends, [-length, length])
-    return decide.identity(both, name="step against the slope")
+    return identical(ends, [-length, length], "step against the slope")
 
 
 @decrease.control("a step uphill")
@@ -80,8 +80,9 @@ def _taylor(stretch) -> Evidence:
     step = stretch * exactly(_length, EPS, RHO, sympy.Integer(0))
     curvature = -sympy.sqrt(RHO * EPS) / 4
     rise = curvature * step**2 / 2 + RHO * (-step) ** 3 / 6  # the extremal cubic
-    found = equal_symbolically(-rise, sympy.sqrt(EPS**3 / RHO) / 192)
-    return decide.identity(found, name="decrease of the extremal cubic")
+    return identical(
+        -rise, sympy.sqrt(EPS**3 / RHO) / 192, "decrease of the extremal cubic"
+    )
 
 
 @decrease.control("the step four times as long")
@@ -107,7 +108,10 @@ def _least_decrease(stretch: float) -> Evidence:
             change = slope * step + b * step**2 / 2 + rho * third / w**3
             worst = min(worst, float(-change.max()))
     unit = math.sqrt(eps**3 / rho) / 192
-    return decide.lower_bound(1.0, Measurement(worst / unit, bias=1e-9), delta=1e-3)
+    # third, of terms of size 1, is divided by ω³ >= 10⁻³
+    rounding = 4 * np.finfo(float).eps * rho / 1e-3 / unit
+    measured = Measurement(worst / unit, bias=float(rounding))
+    return decide.lower_bound(1.0, measured, delta=1e-3)
 
 
 @decrease.route("a grid of functions", grade="measured")
@@ -273,7 +277,7 @@ def _series(claimed) -> Evidence:
     w = 1 + s * z
     polynomial = sympy.expand((w**2 - grow * ((2 - theta) * w - (1 - theta))) / s**2)
     slope = max(sympy.solve(polynomial.subs(s, 0), z))
-    return decide.identity(equal_symbolically(slope, claimed), name="w₊' at √q = 0")
+    return identical(slope, claimed, "w₊' at √q = 0")
 
 
 @momentum.control("the constant (√17 - 1)/8 times 1 + 1/1000")

@@ -20,6 +20,7 @@ from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import nesterov_flow
 
 
@@ -102,7 +103,7 @@ def _first_energy(share: Any = 1) -> Evidence:
     energy = 2 * RATE * (r - 1) * F_NEXT + (r - 1) * z**2
     at_minimiser = -F_NEXT + G * Y - RATE * G**2 / 2
     claimed = share * (r - 1) * Y**2 - 2 * RATE * (r - 1) * at_minimiser
-    return decide.identity(equal_symbolically([energy], [claimed]), name="E_1")
+    return identical([energy], [claimed], "E_1")
 
 
 @claim(

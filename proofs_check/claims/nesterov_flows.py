@@ -20,11 +20,12 @@ from flows import (
     from_sympy,
 )
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import nesterov_flow
 
 Build = Callable[..., Flow]
@@ -120,8 +121,7 @@ def _straight(friction: Any, bend: Any = 1) -> Evidence:
         return c * flow.vector_field(root * t, state).velocity[0]
 
     found = exactly(run, t, c, x, sympy.diff(x, t), friction)
-    same = equal_symbolically([found], [sympy.diff(x, t, 2)])
-    return decide.identity(same, name="x'' of x₀ - ct²/(2(r+1))")
+    return identical([found], [sympy.diff(x, t, 2)], "x'' of x₀ - ct²/(2(r+1))")
 
 
 def _constants(share: Any = 1) -> Evidence:
@@ -136,7 +136,7 @@ def _constants(share: Any = 1) -> Evidence:
         ((r - 1) ** 2 / 2 - (r + 1) / 2, r * (r - 3) / 2),
     ]
     left, right = (list(side) for side in zip(*pairs, strict=True))
-    return decide.identity(equal_symbolically(left, right), name="largest t²f")
+    return identical(left, right, "largest t²f")
 
 
 @claim(
@@ -212,10 +212,10 @@ def flow_quadratics(ctx: Context) -> Iterator[Evidence]:
 
 
 def _peak(friction: float, at: float, constant: float, delta: float) -> Evidence:
-    early = 0.02  # the series' error is O(t⁶)
+    first = 0.02  # the series' error is O(t⁶)
     values = []
-    for t0 in (4 * early, 2 * early, early):
-        x, v = _series(friction, t0)
+    for t0 in (4 * first, 2 * first, first):
+        x, v = early(friction, t0)
         times = np.array([t0, at])
         path, _ = oscillations(AcceleratedFlow, [1.0], times, v / x, r=friction)
         values.append(float(at**2 * (x * path[-1, 0]) ** 2 / 2))
@@ -228,9 +228,10 @@ def _peak(friction: float, at: float, constant: float, delta: float) -> Evidence
     )
 
 
-def _series(friction: float, t: float) -> tuple[float, float]:
-    """X and v at a small time, from x = 1 at rest, λ = 1, up to t⁶."""
-    a, b = 1 / (2 * (1 + friction)), 1 / (8 * (1 + friction) * (3 + friction))
+def early(friction: float, t: float, curvature: Any = 1.0) -> tuple[Any, Any]:
+    """Position and velocity on λx²/2 at a small time, from 1 at rest, up to t⁶."""
+    a = curvature / (2 * (1 + friction))
+    b = curvature**2 / (8 * (1 + friction) * (3 + friction))
     return 1 - a * t**2 + b * t**4, -2 * a * t + 4 * b * t**3
 
 

@@ -24,12 +24,13 @@ from flows import (
     reference,
 )
 from flows.problems import quadratic, ridged_logistic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
-from proofs_check.claims.nesterov_flows import oscillations
+from proofs_check.claims.nesterov_flows import early, oscillations
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import bregman_lagrangian, high_resolution, nesterov_flow
 
 SPECTRUM = np.array([0.3, 1.0, 2.0])
@@ -90,11 +91,8 @@ def _on_logistic(row: Any, claimed: float, **fixed: Any) -> Evidence:
 
 def _accelerated(friction: float) -> Callable:
     def end(root: float) -> np.ndarray:
-        # of the series at t0: its error is O(t0⁶)
-        t0 = 0.01
-        a, b = 1 / (2 * (1 + friction)), 1 / (8 * (1 + friction) * (3 + friction))
-        x = 1 - a * SPECTRUM * t0**2 + b * SPECTRUM**2 * t0**4
-        v = -2 * a * SPECTRUM * t0 + 4 * b * SPECTRUM**2 * t0**3
+        t0 = 0.01  # the series' error is O(t0⁶)
+        x, v = early(friction, t0, SPECTRUM)
         path, _ = oscillations(
             AcceleratedFlow, SPECTRUM, np.array([t0, TIME]), v / x, r=friction
         )
@@ -247,8 +245,7 @@ def _time_change(bend: Any = 1) -> Evidence:
     fast = exactly(acceleration, t, p, scale, x, rate * w, g)
     claimed = rate**2 * slow + sympy.diff(rate, t) * w
     gap = sympy.powsimp(sympy.expand(sympy.powsimp(fast - claimed)), force=True)
-    same = equal_symbolically([sympy.simplify(gap)], [sympy.Integer(0)])
-    return decide.identity(same, name="x_p'' of x_2(t^{p/2})")
+    return identical([sympy.simplify(gap)], [sympy.Integer(0)], "x_p'' of x_2(t^{p/2})")
 
 
 def _along(power: float, scale: float, tolerance: float) -> np.ndarray:

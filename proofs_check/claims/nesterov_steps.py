@@ -13,11 +13,12 @@ import sympy
 from discretize import OptaxStep, Training, nag_c, nag_c_momentum, nag_sc
 from flows import iterate
 from flows.problems import ridged_logistic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import high_resolution, nesterov_flow
 
 STEPS = 4
@@ -66,10 +67,6 @@ def _shi(gradients: Any) -> list[Any]:
     return path
 
 
-def _same(left: Any, right: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(left, right), name=name)
-
-
 @claim(
     "inertial.nag-c-two-indices",
     title="NAG-C keeps its memory by c_{k-1} and looks ahead by c_k",
@@ -85,8 +82,8 @@ def two_indices(ctx: Context) -> Iterator[Evidence]:
     """The traced optimiser against both papers' pairs of sequences."""
     g = symbol_vector("g", STEPS)
     ours = _moves(nag_c, (RATE, FRICTION), g)
-    yield _same(ours, _su(g), "y_1, ..., y_4 of Su, Boyd and Candès")
-    yield _same(ours, _shi(g), "x_1, ..., x_4 of Shi, Du, Jordan and Su")
+    yield identical(ours, _su(g), "y_1, ..., y_4 of Su, Boyd and Candès")
+    yield identical(ours, _shi(g), "x_1, ..., x_4 of Shi, Du, Jordan and Su")
 
 
 def _scheduled(rate, friction):
@@ -125,13 +122,13 @@ def scheduled_nesterov(rate: Any, momentum: Callable) -> Any:
 @two_indices.control("optax's momentum on the schedule k/(k+r)")
 def _(ctx: Context) -> Evidence:
     g = symbol_vector("g", STEPS)
-    return _same(_moves(_scheduled, (RATE, FRICTION), g), _su(g), "optax, k/(k+r)")
+    return identical(_moves(_scheduled, (RATE, FRICTION), g), _su(g), "optax, k/(k+r)")
 
 
 @two_indices.control("the coefficient one step ahead")
 def _(ctx: Context) -> Evidence:
     g = symbol_vector("g", STEPS)
-    return _same(_moves(nag_c, (RATE, FRICTION), g), _su(g, shift=1), "c_{k+1}")
+    return identical(_moves(nag_c, (RATE, FRICTION), g), _su(g, shift=1), "c_{k+1}")
 
 
 def _along(build: Callable, hyper: Any, steps: int = 200) -> np.ndarray:
@@ -219,7 +216,7 @@ def _inconsistent(equations: list[Any], unknowns: Any) -> Evidence:
     """Whether 1 lies in their ideal: then no choice, complex ones included, solves."""
     basis = sympy.groebner(equations, *unknowns, order="lex")
     _, rest = basis.reduce(sympy.Integer(1))
-    return _same([rest], [sympy.Integer(0)], "1 in the ideal (Gröbner basis)")
+    return identical([rest], [sympy.Integer(0)], "1 in the ideal (Gröbner basis)")
 
 
 @claim(
@@ -284,9 +281,9 @@ def is_sgd(ctx: Context) -> Iterator[Evidence]:
     """Both traced, s and μ symbols; and the first step, as the paper starts."""
     g = symbol_vector("g", STEPS)
     ours = _moves(nag_sc, (RATE, STRONG), g)
-    yield _same(ours, _moves(_constant, (RATE, STRONG), g), "NAG-SC = optax.sgd")
+    yield identical(ours, _moves(_constant, (RATE, STRONG), g), "NAG-SC = optax.sgd")
     first = -2 * RATE * g[0] / (1 + sympy.sqrt(STRONG * RATE))
-    yield _same([ours[0]], [first], "first step")
+    yield identical([ours[0]], [first], "first step")
 
 
 def _constant(rate, strong, nesterov: bool = True):
@@ -298,4 +295,4 @@ def _constant(rate, strong, nesterov: bool = True):
 def _(ctx: Context) -> Evidence:
     g = symbol_vector("g", STEPS)
     heavy = _moves(lambda *hyper: _constant(*hyper, nesterov=False), (RATE, STRONG), g)
-    return _same(_moves(nag_sc, (RATE, STRONG), g), heavy, "heavy ball")
+    return identical(_moves(nag_sc, (RATE, STRONG), g), heavy, "heavy ball")

@@ -12,11 +12,12 @@ import numpy as np
 from flows import from_sympy
 from flows.dynamics import directional
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from sde import (
     Boomerang,
     BouncyParticle,
@@ -108,8 +109,9 @@ def _invariance(process: Any, factor: Any = 1, weight: Any = 1) -> Evidence:
     x, v = symbol_vector("x", SIZE), symbol_vector("v", SIZE)
     defects = exactly(invariance_defects, symbolic, x, v, factor, weight)
     left = np.array([off_zero(d) for d in defects], dtype=object)
-    found = equal_symbolically(left, np.zeros(len(left), dtype=object))
-    return decide.identity(found, name="L* e^{-H} = 0, R² = 1, H(R y) = H(y)")
+    return identical(
+        left, np.zeros(len(left), dtype=object), "L* e^{-H} = 0, R² = 1, H(R y) = H(y)"
+    )
 
 
 def _invariance_claim(name: str, title: str, source: Source, law: str) -> Any:
@@ -201,7 +203,7 @@ def _wedge(curvatures: Any) -> Evidence:
     traced = exactly(change, symbolic, x, v, h)
     found = np.array([off_zero(e) for e in traced], dtype=object)
     zero = np.zeros(len(found), dtype=object)
-    return decide.identity(equal_symbolically(found, zero), name="|x ∧ v| stays")
+    return identical(found, zero, "|x ∧ v| stays")
 
 
 def process_matrix(process: BouncyParticle) -> Any:

@@ -13,12 +13,13 @@ import numpy as np
 from discretize import DBD, Splitting
 from flows import from_sympy
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.pdmp_samplers import off_zero
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from sde import LangevinState, ZigZag
 
 SPLITTING = Source(
@@ -203,11 +204,11 @@ def _detailed_balance(excess: float) -> Evidence:
     out = exactly(stays, kappa, middle, h)
     forward, there, back, here = (off_zero(e) for e in out)
     energy = kappa * (there**2 - here**2) / 2
-    found = equal_symbolically(
+    return identical(
         np.array([forward, there, here]),
         np.array([back * sympy.exp(-energy), middle + h / 2, middle - h / 2]),
+        "skew detailed balance on the lattice",
     )
-    return decide.identity(found, name="skew detailed balance on the lattice")
 
 
 def quadratic_like(process: ZigZag, kappa: Any) -> Any:

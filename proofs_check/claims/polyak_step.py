@@ -13,7 +13,6 @@ from flows import from_sympy, polyak_step
 from flows.problems import quadratic
 from flows.symbolic import (
     IdentityResult,
-    equal_symbolically,
     exactly,
     symbol_vector,
     symbols_like,
@@ -23,6 +22,7 @@ from proofs_check.claim import claim
 from proofs_check.claims.variant_flows import DHERIN, MORE
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 DERIVED = dataclasses.replace(DHERIN, location="the step; the rest is derived here")
 
@@ -57,8 +57,7 @@ def _power(factor) -> Evidence:
     (move,) = _polyak_move(f, np.array([x], dtype=object))
     move = move.subs(next(iter(f.parameters.values())), p)
     gap = sympy.simplify(move + factor * x / p)
-    found = equal_symbolically(gap, sympy.Integer(0))
-    return decide.identity(found, name="x₊ - x = -x/p")
+    return identical(gap, sympy.Integer(0), "x₊ - x = -x/p")
 
 
 @power.control("factor 1 - (1 + 1/1000)/p")
@@ -85,7 +84,7 @@ def _exponential(scale) -> Evidence:
     (hg,) = exactly(lambda f, x: f.hvp(x, f.gradient(x)), f, x)
     found = np.array([move, hg], dtype=object)
     claimed = np.array([-1, sympy.exp(2 * x[0])], dtype=object)
-    return decide.identity(equal_symbolically(found, claimed), name="move -1")
+    return identical(found, claimed, "move -1")
 
 
 @exponential.control("e^{1.001 x}")
@@ -180,8 +179,9 @@ def _fejer(factor) -> Evidence:
 
     square = sum(g**2)
     claimed = factor * level**2 / square + 2 * level / square * (sum(g * x) - level)
-    found = equal_symbolically(exactly(gain, level, g, x), claimed)
-    return decide.identity(found, name="gain = f²/|g|² + 2 s (g·x - f)")
+    return identical(
+        exactly(gain, level, g, x), claimed, "gain = f²/|g|² + 2 s (g·x - f)"
+    )
 
 
 @fejer.control("coefficient 1 + 1/1000")

@@ -12,12 +12,13 @@ import numpy as np
 from discretize import Euler, drift_adjusted, modified_terms
 from flows import Flow, GradientFlow, PrincipalFlow, PrincipalState, reference
 from flows.problems import quadratic, taylor_polynomial, wavy
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 ROSCA = Source(
     title="On a continuous time model of gradient descent dynamics and instability in "
@@ -216,7 +217,7 @@ def _log_series(top: int, weight=lambda j: j) -> Evidence:
 
     found = exactly(difference, polynomial)
     zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(equal_symbolically(found, zero), name="j f_j + H^(j-1)∇f")
+    return identical(found, zero, "j f_j + H^(j-1)∇f")
 
 
 @principal_terms.control("1/j! in place of 1/j")
@@ -355,9 +356,7 @@ def _drift_adjusted(power: int, claimed: int, wide: bool = True) -> Evidence:
     matrix = np.array([lam, other], dtype=object)
     end = exactly(step, matrix, np.array([x0, sympy.Integer(0)], dtype=object))
     expected = np.array([x0 - 2 * lam * x0 / lam**claimed, 0], dtype=object)
-    return decide.identity(
-        equal_symbolically(end, expected), name=f"x - (2/λ^{claimed}) λx, p = {power}"
-    )
+    return identical(end, expected, f"x - (2/λ^{claimed}) λx, p = {power}")
 
 
 @drift_adjusted_rate.control("p = 2 where p = 1 is claimed")

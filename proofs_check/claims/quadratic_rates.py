@@ -16,12 +16,12 @@ from discretize import OptaxStep, Training
 from discretize.linearise import linearised_optimizer
 from flows import iterate
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.quadratic_stability import POLYAK, heavy_ball, nesterov, sgd
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 LESSARD = Source(
     title="Analysis and Design of Optimization Algorithms via Integral Quadratic "
@@ -101,8 +101,9 @@ def _descent_identities(factor: Any = 1) -> Evidence:
         root(best, mu + THETA * d) - rate * (1 - 2 * THETA),
         (large * slow - mu * fast) / (large + mu) - rate,
     ]
-    found = equal_symbolically(pairs, [sympy.Integer(0)] * 2)
-    return decide.identity(found, name="root = ρ(1 - 2θ); no step is better")
+    return identical(
+        pairs, [sympy.Integer(0)] * 2, "root = ρ(1 - 2θ); no step is better"
+    )
 
 
 @claim(
@@ -169,8 +170,7 @@ def _heavy_ball_identities(bend: Any = 1) -> Evidence:
         found[2] - beta,
         _discriminant(found) + 16 * beta * THETA * (1 - THETA),
     ]
-    same = equal_symbolically(pairs, [sympy.Integer(0)] * 2)
-    return decide.identity(same, name="|roots|² = β for λ in [μ, L]")
+    return identical(pairs, [sympy.Integer(0)] * 2, "|roots|² = β for λ in [μ, L]")
 
 
 def heavy_ball_tuning(kappa: float = KAPPA) -> dict[str, float]:
@@ -247,8 +247,7 @@ def _nesterov_identities(bend: Any = 1) -> Evidence:
         found[2] - rate**2 * (1 - THETA),
         _discriminant(found) + 4 * rate**2 * THETA * (1 - THETA),
     ]
-    same = equal_symbolically(pairs, [sympy.Integer(0)] * 2)
-    return decide.identity(same, name="|roots|² = (1 - 1/√κ)²(1 - θ)")
+    return identical(pairs, [sympy.Integer(0)] * 2, "|roots|² = (1 - 1/√κ)²(1 - θ)")
 
 
 def nesterov_tuning(kappa: float = KAPPA) -> dict[str, float]:

@@ -12,12 +12,13 @@ import optax
 
 from flows.central import CentralState, RMSProp, StableFlow
 from flows.problems import wavy
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.central_flow_algebra import CENTRAL, positive
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 
 def _one_update(eta, b2, nu, g):
@@ -60,9 +61,7 @@ def _memory(kappa) -> Evidence:
 
     found = exactly(difference, eta, 1 / (1 + r), nu, g)
     zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(
-        equal_symbolically(found, zero), name="optax.rmsprop = implicit, explicit Euler"
-    )
+    return identical(found, zero, "optax.rmsprop = implicit, explicit Euler")
 
 
 @ema_implicit_euler.control("κ = 1 - β₂")

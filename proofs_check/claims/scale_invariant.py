@@ -19,11 +19,12 @@ from flows import (
     WeightDecayOscillation,
 )
 from flows.problems import scale_invariant, spherical_valley, taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 LYU = Source(
     title="Understanding the Generalization Benefit of Normalization Layers: "
@@ -82,15 +83,14 @@ def _norm(factor, power) -> Evidence:
     claimed = (
         kept**power * before + 2 * kept**4 * g2 + factor * h**2 * kept**2 * g2**2 / r**4
     )
-    return decide.identity(equal_symbolically(after, claimed), name="v'")
+    return identical(after, claimed, "v'")
 
 
 def _direction() -> Evidence:
     """θ' is proportional to θ - η̃ g(θ): their slopes in the plane are equal."""
     h, decay, r, size, new = _plane()
     effective = h / ((1 - h * decay) * r**2)
-    same = equal_symbolically(new[1], new[0] * (-effective * size))
-    return decide.identity(same, name="θ' ∝ θ - η̃ g(θ)")
+    return identical(new[1], new[0] * (-effective * size), "θ' ∝ θ - η̃ g(θ)")
 
 
 def _invariance(wrap) -> Evidence:
@@ -98,8 +98,9 @@ def _invariance(wrap) -> Evidence:
     loss = symbols_like(wrap(taylor_polynomial(2, 2)))
     w, c = symbol_vector("w", 2), sympy.Symbol("c", positive=True)
     at, scaled = (exactly(lambda f, x: f.gradient(x), loss, x) for x in (w, c * w))
-    along = equal_symbolically(np.append(c * scaled - at, at @ w), np.zeros(3))
-    return decide.identity(along, name="⟨g(w), w⟩ = 0, g(cw) = g(w)/c")
+    return identical(
+        np.append(c * scaled - at, at @ w), np.zeros(3), "⟨g(w), w⟩ = 0, g(cw) = g(w)/c"
+    )
 
 
 @sphere_norm.control("without the G² term")

@@ -12,12 +12,12 @@ from discretize import StochasticAdam, StochasticRMSProp, local_defect
 from flows import Scheme
 from flows.adaptive import AdamState, RMSPropState
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, symbol_vector, symbols_like
-from proofs_check import decide
+from flows.symbolic import symbol_vector, symbols_like
 from proofs_check.claim import claim
 from proofs_check.claims.sde_adaptive import ADAM, RMSPROP, SCALES, Constant
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import adaptive_sdes
 from sde import AdamSDE, Diffusion, FactorNoise, RMSPropSDE
 
@@ -48,8 +48,11 @@ def _one_step(scheme: Scheme, model: Diffusion, y: Any, names, t: Any = 0) -> Ev
         defect = local_defect(scheme, model, product(chosen), y, Fraction(3, 2), t)
         found += [*defect.values()] or [0]
     zeros = np.zeros(len(found), dtype=int).astype(object)
-    held = equal_symbolically(np.array(found, dtype=object) + zeros, zeros)
-    return decide.identity(held, name=f"{len(names)} moments of a step, through h^3/2")
+    return identical(
+        np.array(found, dtype=object) + zeros,
+        zeros,
+        f"{len(names)} moments of a step, through h^3/2",
+    )
 
 
 X, M, U = "position", "first_moment", "second_moment"

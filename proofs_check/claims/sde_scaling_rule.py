@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from discretize.weak_operator import FOUR_VALUES
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.sde_adaptive import (
@@ -20,6 +19,7 @@ from proofs_check.claims.sde_adaptive import (
 )
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import adaptive_sdes
 from sde import (
     AdaptiveHyperparameters,
@@ -61,8 +61,9 @@ def _scales(rule: Rule) -> Evidence:
     kappa = sp.Symbol("kappa", positive=True)
     new = [sp.sympify(s) for s in adaptive_scales(rule(hyper, kappa))]
     old = [sp.sympify(s) for s in adaptive_scales(hyper)]
-    found = equal_symbolically(np.array(new, object), np.array(old, object))
-    return decide.identity(found, name="σ₀, c₂, ε₀, c₁ of both batches")
+    return identical(
+        np.array(new, object), np.array(old, object), "σ₀, c₂, ε₀, c₁ of both batches"
+    )
 
 
 @claim(

@@ -13,12 +13,12 @@ import numpy as np
 from discretize import StochasticGradient, local_defect
 from flows import finite_sum
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbols_like
-from proofs_check import decide
+from flows.symbolic import exactly, symbols_like
 from proofs_check.claim import claim
 from proofs_check.claims.sde_sgd import SECOND, scaled
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_modified_equations
 from sde import FactorNoise, MinibatchNoise, StochasticModifiedEquation
 
@@ -59,8 +59,11 @@ def _moment_defects(n: int, degree: int, spread: float, order: int = 2) -> Evide
             total = sp.Poly(sp.expand(total), rate)
             found += [total.coeff_monomial(rate**k) for k in range(3)]
     zeros = np.zeros(len(found), dtype=int).astype(object)
-    held = equal_symbolically(np.array(found, dtype=object), zeros)
-    return decide.identity(held, name=f"moments to degree {degree}, {n} variables")
+    return identical(
+        np.array(found, dtype=object),
+        zeros,
+        f"moments to degree {degree}, {n} variables",
+    )
 
 
 @claim(
@@ -116,9 +119,10 @@ def _covariance(size: int, drawn: bool, formula: bool) -> Evidence:
         return centred.T @ centred / len(batches) - columns.T @ columns
 
     found = exactly(difference, f)
-    return decide.identity(
-        equal_symbolically(found, np.zeros((2, 2), dtype=int).astype(object)),
-        name=f"batches of {size} of {rows}, replacement: {drawn}",
+    return identical(
+        found,
+        np.zeros((2, 2), dtype=int).astype(object),
+        f"batches of {size} of {rows}, replacement: {drawn}",
     )
 
 

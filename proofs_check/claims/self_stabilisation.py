@@ -15,11 +15,12 @@ from discretize import SGD, Euler
 from discretize.optimiser import OptaxStep, Training
 from flows import SelfStabilisation, iterate
 from flows.problems import valley
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import central_flows
 
 DAMIAN = Source(
@@ -86,7 +87,7 @@ def cubic_energy(ctx: Context) -> Evidence:
 
 def _energy(factor) -> Evidence:
     rate = exactly(energy_rate, symbolic_model(factor), state())
-    return decide.identity(equal_symbolically(rate, 0), name="L E = 0")
+    return identical(rate, 0, "L E = 0")
 
 
 @cubic_energy.control("βX² in place of βX²/2")
@@ -118,7 +119,7 @@ def _mean(factor) -> Evidence:
     model = symbolic_model(factor)
     rate = exactly(sharpness_rate, model, state())
     claimed = model.beta / 2 * (model.variance - X**2)
-    return decide.identity(equal_symbolically(rate, claimed), name="L Y = β(δ² - X²)/2")
+    return identical(rate, claimed, "L Y = β(δ² - X²)/2")
 
 
 @cubic_mean.control("βX² in place of βX²/2")
@@ -188,8 +189,7 @@ def _settled(settles: bool) -> Evidence:
     beta = slope[1] ** 2 + slope[2] ** 2
     if not settles:
         found = found.subs(g[0], 0)
-    same = equal_symbolically(found, 2 * alpha / beta)
-    return decide.identity(same, name="σ² = 2α/β")
+    return identical(found, 2 * alpha / beta, "σ² = 2α/β")
 
 
 @cubic_is_central.control("before it has settled, at ⟨g, u⟩ = 0")
@@ -243,8 +243,7 @@ def _descent(factor) -> Evidence:
 
     sgd, euler = exactly(steps, loss, eta, np.array([x, z], dtype=object))
     shown = [np.array([(-1) ** (k + 1) * p[0], a * p[1]]) for k, p in enumerate(sgd)]
-    same = equal_symbolically(np.array(shown), np.array(euler))
-    return decide.identity(same, name="optax.sgd = Euler")
+    return identical(np.array(shown), np.array(euler), "optax.sgd = Euler")
 
 
 @cubic_is_descent.control("βX² in place of βX²/2")
@@ -279,8 +278,7 @@ def _gain(factor) -> Evidence:
     climb = a * (ETA * Y - sympy.log(1 + ETA * Y))
     square = b * X**2 * Y**2 / 4 + (a - b * X**2 / 2) ** 2 / 2
     found = exactly(gain, model, state(), ETA)
-    same = equal_symbolically(found, climb + factor * ETA**2 * square)
-    return decide.identity(same, name="E after a step - E")
+    return identical(found, climb + factor * ETA**2 * square, "E after a step - E")
 
 
 def _determinant(factor) -> Evidence:
@@ -290,8 +288,7 @@ def _determinant(factor) -> Evidence:
         return jax.jacfwd(lambda y: y + eta * model.vector_field(0.0, y))(model.rest)
 
     found = sympy.Matrix(exactly(jacobian, model, ETA)).det()
-    same = equal_symbolically(found, 1 + factor * model.alpha * ETA**2)
-    return decide.identity(same, name="det DΦ at rest")
+    return identical(found, 1 + factor * model.alpha * ETA**2, "det DΦ at rest")
 
 
 @cubic_descent_spirals.control("squares 1/1000 larger")
@@ -329,7 +326,7 @@ def _telescopes(factor) -> Evidence:
 
     rise_ = exactly(rise, model, state(), ETA)
     claimed = model.variance * (1 - rise_ / (model.alpha * ETA))
-    return decide.identity(equal_symbolically(X**2, claimed), name="x² by y's rise")
+    return identical(X**2, claimed, "x² by y's rise")
 
 
 @cubic_descent_mean.control("βx² in place of βx²/2")

@@ -27,7 +27,6 @@ from flows.problems import (
     sine_valley,
 )
 from flows.symbolic import (
-    equal_symbolically,
     exactly,
     symbols_like,
 )
@@ -36,6 +35,7 @@ from proofs_check.claim import Claim, Source, claim
 from proofs_check.claims.self_stabilisation import COHEN
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 ARORA = Source(
     title="Understanding Gradient Descent on Edge of Stability in Deep Learning",
@@ -86,7 +86,7 @@ def _adaptive(oscillation, speed) -> Evidence:
     claimed = exactly(
         lambda m, s, a: m.variance(s, (a / s) ** 2), model, top, along
     ).subs({symbol: c for symbol in jax.tree.leaves(model)})
-    return decide.identity(equal_symbolically(found, claimed), name="σ²/η²")
+    return identical(found, claimed, "σ²/η²")
 
 
 @adaptive_variance.control("a memory twice as fast")
@@ -105,8 +105,7 @@ def _decay_is_adaptive(coefficient) -> Evidence:
     adaptive = exactly(
         lambda m, s: m.variance(s, s), AdaptiveOscillation(1.0 * coefficient), slope
     )
-    same = equal_symbolically(decay, coefficient * adaptive)
-    return decide.identity(same, name="σ² of weight decay over hl")
+    return identical(decay, coefficient * adaptive, "σ² of weight decay over hl")
 
 
 @adaptive_variance.control("weight decay read with C = 1")
@@ -152,7 +151,7 @@ def _two_steps(row: Correspondence, oscillation, unit) -> Evidence:
     move = move.replace(sympy.Piecewise, lambda *branches: branches[0][0])
     limit = sympy.limit(move / eta**2, eta, 0)
     drift = exactly(field, loss, np.array([sympy.Integer(0)], dtype=object))
-    return decide.identity(equal_symbolically(limit, 2 * drift), name="2 z'")
+    return identical(limit, 2 * drift, "2 z'")
 
 
 def normalised_end() -> float:

@@ -18,11 +18,12 @@ from discretize import (
 )
 from flows import Flow, GradientFlow, finite_sum, from_sympy, iterate, reference
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 SMITH = Source(
     title="On the Origin of Implicit Regularization in Stochastic Gradient Descent",
@@ -74,9 +75,7 @@ def _second_term(m: int, full_batch: bool = False) -> Evidence:
 
     found = exactly(difference, symbols_like(losses))
     zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(
-        equal_symbolically(found, zero), name=f"second term, m = {m}"
-    )
+    return identical(found, zero, f"second term, m = {m}")
 
 
 @reshuffling_regulariser.control("the full batch's regulariser (η/4)|∇f|²")

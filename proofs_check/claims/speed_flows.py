@@ -24,7 +24,7 @@ from flows import (
     solve,
 )
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.variant_flows import (
@@ -34,6 +34,7 @@ from proofs_check.claims.variant_flows import (
 )
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 BERNSTEIN = Source(
     title="signSGD: Compressed Optimisation for Non-Convex Problems",
@@ -261,7 +262,7 @@ def _before(away) -> Evidence:
 
     found = exactly(two, eta, x0, np.array([p, q], dtype=object))
     claimed = x0 - 2 * eta * np.array([1, -1], dtype=object)
-    return decide.identity(equal_symbolically(found, claimed), name="x₂ = x(2η)")
+    return identical(found, claimed, "x₂ = x(2η)")
 
 
 @before_sliding.control("a start less than one step from the change")

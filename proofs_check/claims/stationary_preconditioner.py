@@ -17,13 +17,14 @@ from flows.central import (
     rest_memory,
     stationary_preconditioner,
 )
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.central_flow_algebra import positive
 from proofs_check.claims.central_flow_projection import Jet
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import central_flows
 
 STATIONARY = central_flows(
@@ -53,9 +54,7 @@ def _balance(factor) -> Evidence:
 
     found = exactly(both, eta, 1 / (1 + r), p, g, u, factor)
     zero = np.zeros(found.shape, dtype=int).astype(object)
-    return decide.identity(
-        equal_symbolically(found, zero), name="ν ∂Lagrangian/∂P = -ν'/κ"
-    )
+    return identical(found, zero, "ν ∂Lagrangian/∂P = -ν'/κ")
 
 
 @claim(

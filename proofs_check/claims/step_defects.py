@@ -17,12 +17,13 @@ from discretize.certificate import path_ends
 from discretize.certificate.theorem import Number, relaxed
 from flows import GradientFlow
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.elkabetz_cohen import DERIVED, large_net
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 # The growth factor K.
 
@@ -36,8 +37,11 @@ def _symbolic_growth(factor: Any = 1) -> Evidence:
 
     numbers = Number(sympy.sympify, same, same, lambda x: sympy.exp(x) - 1)
     later = relaxed(z, factor * m, s, h, numbers)
-    found = equal_symbolically(later.diff(h) + m * later + later.subs(h, 0), s + z)
-    return decide.identity(found, name="K' + m K = s, from z at h = 0")
+    return identical(
+        later.diff(h) + m * later + later.subs(h, 0),
+        s + z,
+        "K' + m K = s, from z at h = 0",
+    )
 
 
 @functools.cache
@@ -133,10 +137,11 @@ def _taylor(factor) -> Evidence:
     def pulled(f, x, w):
         return jnp.sum(w * f.hvp(x, f.gradient(x)))
 
-    found = equal_symbolically(
-        exactly(twice, f, x, w), factor * exactly(pulled, f, x, w)
+    return identical(
+        exactly(twice, f, x, w),
+        factor * exactly(pulled, f, x, w),
+        "w·x'' = w·∇²f ∇f along the flow",
     )
-    return decide.identity(found, name="w·x'' = w·∇²f ∇f along the flow")
 
 
 @claim(

@@ -14,11 +14,12 @@ from jaxtyping import Array, Float
 from discretize import Euler, Milstein
 from flows import Scheme
 from flows.dynamics import parameter
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Claim, Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from sde import Diffusion
 
 MILSTEIN = Source(
@@ -119,11 +120,11 @@ def _closed_form(name, scheme: Scheme, second, order: float, constant: float) ->
 def _proved(scheme: Scheme, second, factor: Any = 1) -> Evidence:
     square, product, sigma = _moments(scheme)
     bracket = 1 + factor * sigma**2 * H + second * sigma**4 * H**2
-    found = equal_symbolically(
+    return identical(
         np.array([square, product], dtype=object),
         np.array([bracket, bracket], dtype=object),
+        "E q² = E q(ξ + σ√h) = the bracket",
     )
-    return decide.identity(found, name="E q² = E q(ξ + σ√h) = the bracket")
 
 
 def _mean_square(second: float, h: np.ndarray) -> np.ndarray:

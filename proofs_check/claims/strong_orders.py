@@ -19,11 +19,12 @@ from discretize import (
 )
 from flows import Scheme
 from flows.problems import double_well
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence, Order
+from proofs_check.identities import identical
 from proofs_check.papers import tamed_euler, tamed_milstein
 from sde import Diffusion, ItoDiffusion, OverdampedLangevin
 
@@ -165,7 +166,7 @@ def _same_step(process: Diffusion) -> Evidence:
 
     euler = exactly(step, TamedEuler(), process, x, h, xi)
     milstein = exactly(step, Milstein(NormTaming()), process, x, h, xi)
-    return decide.identity(equal_symbolically(milstein, euler), name="one step")
+    return identical(milstein, euler, "one step")
 
 
 @milstein_is_euler.control("noise X dB")

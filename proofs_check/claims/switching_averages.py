@@ -10,11 +10,11 @@ import sympy
 from scipy.linalg import expm
 
 from flows import PowerSchedule, quadratic_sum
-from flows.symbolic import equal_symbolically, exactly, symbols_for_state, symbols_like
-from proofs_check import decide
+from flows.symbolic import exactly, symbols_for_state, symbols_like
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from proofs_check.switching_quadratics import (
     exact_entries,
@@ -101,8 +101,7 @@ def _ring_and_wait(
                 sum(mean(a, rate) * m for a, m in zip(powers, after, strict=False))
             )
             right.append(_moment(found, p, label))
-    same = equal_symbolically(np.array(left, object), np.array(right, object))
-    return decide.identity(same, name=name)
+    return identical(np.array(left, object), np.array(right, object), name)
 
 
 def _redraws(labels: int, convention: str) -> tuple[Any, Any]:
@@ -266,8 +265,11 @@ def _polyak(convention: str) -> Evidence:
     slow = (alpha * total(found, 2, 0) + m * total(found, 1, 1)) / kappa
     left.append(2 * (slow + with_label / r))
     right.append(2 / r)
-    same = equal_symbolically(np.array(left, object), np.array(right, object))
-    return decide.identity(same, name="Lφ = -(x - ā), 2 E φ(x - ā) = 2s²/r")
+    return identical(
+        np.array(left, object),
+        np.array(right, object),
+        "Lφ = -(x - ā), 2 E φ(x - ā) = 2s²/r",
+    )
 
 
 @claim(

@@ -10,11 +10,11 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_gradient_process
 from proofs_check.switching_quadratics import example_state, symbolic_process
 from sde import (
@@ -92,11 +92,11 @@ def _solves(factor: Any) -> Evidence:
         cross.subs(t, 0),
     ]
     right = [0] * (len(left) - 5) + [k * s2, 0, 0, 0, 0]
-    found = equal_symbolically(
+    return identical(
         np.array(left, dtype=object),
         np.array([sympy.sympify(x) for x in right], dtype=object),
+        "A' = 2k(D - A), D' = k s² - (k + r)D",
     )
-    return decide.identity(found, name="A' = 2k(D - A), D' = k s² - (k + r)D")
 
 
 @averaging_variance.control("the clock's rate in place of the relaxation rate")

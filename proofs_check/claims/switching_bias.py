@@ -8,11 +8,11 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from proofs_check.switching_quadratics import (
     example_state,
@@ -68,7 +68,7 @@ def _exact(momentum: bool, convention: str = "never_repeat") -> Evidence:
     best, slopes = _minimiser(curvatures, list(process.objective.centres[:, 0]))
     claimed = best + stationary_bias(curvatures, slopes, speed)
     name = "E X with momentum" if momentum else "E X without momentum"
-    return decide.identity(equal_symbolically(mean, claimed), name=name)
+    return identical(mean, claimed, name)
 
 
 @claim(
@@ -105,7 +105,7 @@ def _(ctx: Context) -> Evidence:
     process = symbolic_process(2, momentum=False, common=False, centres=[[1], [-1]])
     found = stationary_moments(process, 1, y=example_state(process))
     best, _ = _minimiser(list(process.objective.curvatures), [1, -1])
-    return decide.identity(equal_symbolically(total(found, 1), best), name="E X = x*")
+    return identical(total(found, 1), best, "E X = x*")
 
 
 @bias.route("two labels with momentum", grade="proved")
@@ -118,8 +118,7 @@ def _(ctx: Context) -> Evidence:
     speed = process.friction * r + process.mass * r**2
     best, _ = _minimiser([k, l], [1, -1])
     claimed = -2 * k * l * (k - l) / ((k + l) * (speed * (k + l) + 2 * k * l))
-    same = equal_symbolically(total(found, 1, 0), best + claimed)
-    return decide.identity(same, name="E X - x*, two labels")
+    return identical(total(found, 1, 0), best + claimed, "E X - x*, two labels")
 
 
 def _measured(r: Any, momentum: bool) -> np.ndarray:

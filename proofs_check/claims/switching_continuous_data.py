@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from discretize import RungeKutta, Splitting
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
-from proofs_check import decide
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Equal, Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import continuous_data
 from sde import ContinuousDataProcess, ContinuousDataState, simulate
 
@@ -99,9 +99,8 @@ def _proved(ctx: Context, diffusion: Any) -> Evidence:
     ]
     # b is free in the last three; in the first it is what makes w solve its equation
     found[0] = found[0].subs(b, sympy.sqrt(2 * diffusion / alpha) / model.volatility)
-    return decide.identity(
-        equal_symbolically(np.array(found, dtype=object), np.zeros(5, dtype=object)),
-        name="E x² = E[V w(V)]",
+    return identical(
+        np.array(found, dtype=object), np.zeros(5, dtype=object), "E x² = E[V w(V)]"
     )
 
 

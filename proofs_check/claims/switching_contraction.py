@@ -14,12 +14,13 @@ import sympy
 
 from flows import finite_sum, quadratic_sum
 from flows.problems import logistic_regression
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum, stochastic_gradient_process
 from sde import (
     StochasticGradientMomentumProcess,
@@ -34,10 +35,6 @@ from sde import (
 T = sympy.Symbol("t", positive=True)
 CENTRES = [[1.0, 0.5], [-1.0, 2.0], [3.0, -1.0]]
 KAPPA, LARGEST, FRICTION = 0.5, 1.1, 1.0
-
-
-def _zero(found: Any, claimed: Any, name: str) -> Evidence:
-    return decide.identity(equal_symbolically(found, claimed), name=name)
 
 
 # Without momentum.
@@ -70,7 +67,7 @@ def contraction(ctx: Context) -> Iterator[Evidence]:
     for label in (0, 2):
         yield _coupled(process, label, rate)
     means = exactly(_drift_gap, process, symbol_vector("x", 2), d)
-    yield _zero(means, -rate * d, "distance of means")
+    yield identical(means, -rate * d, "distance of means")
     yield _convex(1)
 
 
@@ -101,7 +98,7 @@ def _convex(factor: Any) -> Evidence:
 
     found = exactly(change, process, x, d)
     claimed = -2 / process.friction * (kappa * (d @ d) + np.sum((b.T @ d) ** 2))
-    return _zero(found, claimed, "|d|² of convex losses")
+    return identical(found, claimed, "|d|² of convex losses")
 
 
 def _process(curvatures: Any) -> Any:
@@ -117,7 +114,7 @@ def _coupled(process: Any, label: int, rate: Any) -> Evidence:
 
     d = symbol_vector("d", 2)
     found = exactly(gap, process, T, symbol_vector("x", 2), d)
-    return _zero(found, sympy.exp(-rate * T) * d, "coupled difference")
+    return identical(found, sympy.exp(-rate * T) * d, "coupled difference")
 
 
 def _drift_gap(process, x, d):
@@ -243,7 +240,7 @@ def _position() -> Evidence:
     """|v + gx|² + |v|² = g²|x|²/2 + 2|v + gx/2|²: the norm bounds the position."""
     g, x, v = sympy.symbols("g x v", real=True)
     norm = (v + g * x) ** 2 + v**2
-    return _zero(norm, g**2 * x**2 / 2 + 2 * (v + g * x / 2) ** 2, "‖z‖² and |x|²")
+    return identical(norm, g**2 * x**2 / 2 + 2 * (v + g * x / 2) ** 2, "‖z‖² and |x|²")
 
 
 def _momentum(curvatures: Any, mass: float = 1.0) -> Any:
@@ -278,7 +275,7 @@ def _balance(twist: int) -> Evidence:
     found = exactly(change, process, x, v)
     lean = v[0] + a / m * x[0] / twist
     claimed = -2 / a * (k * lean**2 + (a**2 / m - k) * v[0] ** 2)
-    return _zero(found, claimed, "d|z|²/dt")
+    return identical(found, claimed, "d|z|²/dt")
 
 
 def _rate(ctx: Context, mass: float, claimed: float) -> Evidence:
@@ -390,7 +387,7 @@ def _roots(imaginary: bool, factor: Any = 1) -> Evidence:
     else:
         fast = a / mass - mu  # the other root, minus the trace: not slower
         found.append(sympy.simplify(fast - mu - 4 * k * w / (a * (1 - w**2))))
-    return _zero(found, [0] * len(found), "slow root")
+    return identical(found, [0] * len(found), "slow root")
 
 
 @best_mass.control("a factor of 1 + 1/1000 in the rate")

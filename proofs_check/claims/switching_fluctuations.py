@@ -13,11 +13,11 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from proofs_check.switching_quadratics import symbolic_process
 from sde import (
@@ -168,10 +168,11 @@ def _moments_tend(ctx: Context, of: Any) -> Evidence:
         top, bottom = sympy.fraction(sympy.cancel(moment**2 * theta**k))
         found.append(sympy.limit(sympy.cancel(top / bottom), theta, sympy.oo))
         wanted.append((of(k) ** 2 * s2**k) if k % 2 == 0 else sympy.Integer(0))
-    decided = equal_symbolically(
-        np.array(found, dtype=object), np.array(wanted, dtype=object)
+    return identical(
+        np.array(found, dtype=object),
+        np.array(wanted, dtype=object),
+        "lim θ^k (E(x - ā)^k)²",
     )
-    return decide.identity(decided, name="lim θ^k (E(x - ā)^k)²")
 
 
 def _rate(process: Any, each: Any, theta: Any) -> Any:

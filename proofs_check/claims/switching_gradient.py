@@ -8,11 +8,12 @@ import equinox as eqx
 import numpy as np
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, symbols_like
+from flows.symbolic import symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_gradient_process
 from sde import (
     ExactJumps,
@@ -66,8 +67,7 @@ def _variance(convention: str) -> Evidence:
     kappa, gamma = process.objective.curvatures, process.index.rate
     moments = stationary_moments(process, 2, y=SwitchingState(np.zeros(1), 0))
     variance = sum(v for m, v in moments.items() if m.exponents == (2,))
-    found = equal_symbolically(variance, kappa / (kappa + 2 * gamma))
-    return decide.identity(found, name="Var = κ/(κ + 2γ)")
+    return identical(variance, kappa / (kappa + 2 * gamma), "Var = κ/(κ + 2γ)")
 
 
 @switch_variance.control("fresh draws, which repeat half of the time")

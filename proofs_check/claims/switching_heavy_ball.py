@@ -22,12 +22,13 @@ from discretize.jury import jury_conditions
 from discretize.rows.damped import DAMPED_ROWS
 from flows import DampedFlow, PhaseState, PowerSchedule
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.momentum_steps import (
     Slope,
     momentum_step,
@@ -101,10 +102,11 @@ def _(ctx: Context) -> Evidence:
             found += [rate, kept, rate / (1 - kept) * alpha / h]
         return jnp.stack(found)
 
-    same = equal_symbolically(
-        exactly(back, eta, beta, alpha), np.array(3 * [eta, beta, sympy.Integer(1)])
+    return identical(
+        exactly(back, eta, beta, alpha),
+        np.array(3 * [eta, beta, sympy.Integer(1)]),
+        "(η, β, 1)",
     )
-    return decide.identity(same, name="(η, β, 1)")
 
 
 # A mass that changes.
@@ -157,8 +159,7 @@ def _schedules(rule: str, change: Any = lambda s, mass, h, alpha: s) -> Evidence
         eta = exactly(rate, h, m, alpha)
         left.append(sympy.limit(eta, m, 0, "+"))
         right.append(h / alpha)
-    same = equal_symbolically(np.array(left), np.array(right))
-    return decide.identity(same, name="optax = scheme, and lim η")
+    return identical(np.array(left), np.array(right), "optax = scheme, and lim η")
 
 
 @losing_momentum_schedule.control("β_k itself")
@@ -210,8 +211,7 @@ def _area(scheme: Any) -> Evidence:
     matrix = sympy.Matrix(list(new)).jacobian(list(z))
     rule = _rule(scheme)
     kept = exactly(lambda h, m, a: to_heavy_ball(h, m, a, rule).momentum, h, m, alpha)
-    same = equal_symbolically(matrix.det(method="berkowitz"), kept**2)
-    return decide.identity(same, name="det J = β²")
+    return identical(matrix.det(method="berkowitz"), kept**2, "det J = β²")
 
 
 def _rule(scheme: Any) -> str:
@@ -331,19 +331,21 @@ def _stability_claim(rule: str) -> Any:
     def stability(ctx: Context) -> Evidence:
         """Jury's conditions of the traced step, factorised: signs can be read off."""
         conditions, names = _jury(scheme)
-        same = equal_symbolically(
-            np.array(conditions), np.array(_claimed(rule, names, 1))
+        return identical(
+            np.array(conditions),
+            np.array(_claimed(rule, names, 1)),
+            "Jury's conditions",
         )
-        return decide.identity(same, name="Jury's conditions")
 
     @stability.control("limit times 1 + 1/1000")
     def _(ctx: Context) -> Evidence:
         conditions, names = _jury(scheme)
         factor = 1 + sympy.Rational(1, 1000)
-        same = equal_symbolically(
-            np.array(conditions), np.array(_claimed(rule, names, factor))
+        return identical(
+            np.array(conditions),
+            np.array(_claimed(rule, names, factor)),
+            "Jury's conditions",
         )
-        return decide.identity(same, name="Jury's conditions")
 
     points = [POINT, {**POINT, "m": 0.1}] if rule == "euler" else [POINT]
     for point in points:

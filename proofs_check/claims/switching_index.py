@@ -8,11 +8,12 @@ import equinox as eqx
 import numpy as np
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, symbols_like
+from flows.symbolic import symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_gradient_process
 from sde import (
     MarkovIndex,
@@ -69,7 +70,7 @@ def _weighted(twelfths: list[int]) -> Evidence:
     share = kappa / (kappa + process.friction * rate)
     left = np.array([first, second - first**2], dtype=object)
     right = np.array([mean, share * spread], dtype=object)
-    return decide.identity(equal_symbolically(left, right), name="mean and variance")
+    return identical(left, right, "mean and variance")
 
 
 @weighted.control("the mean over all data, as if p were uniform")

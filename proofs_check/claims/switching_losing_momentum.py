@@ -9,11 +9,12 @@ import numpy as np
 
 from flows import DampedFlow, PhaseState, PowerSchedule, quadratic_sum
 from flows.problems import double_well
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Equal, Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from sde import (
     MomentSystem,
@@ -150,7 +151,7 @@ def _energy_rate(sign: int) -> Evidence:
     m0, tau, p = model.mass.initial, model.mass.scale, model.mass.power
     slope = m0 * p / tau * (1 + t / tau) ** (p - 1)
     claimed = (sign * slope / 2 - model.friction) * y.velocity[0] ** 2
-    return decide.identity(equal_symbolically(rate, claimed), name="E' = (m'/2 - α)v²")
+    return identical(rate, claimed, "E' = (m'/2 - α)v²")
 
 
 @mass_energy.control("the mass inside the derivative, (m v)' in place of m v'")

@@ -14,11 +14,12 @@ from discretize import (
     switched_law,
 )
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.momentum_steps import noisy_law, positive, quadratic_step
 from proofs_check.papers import losing_momentum, stochastic_gradient_process
 from proofs_check.switching_quadratics import (
@@ -103,7 +104,7 @@ def _clock(multiple: Any) -> Evidence:
     found = np.array([descent, waits, switching])
     z = eta * kappa
     claimed = np.array([z / (2 - z), sympy.tanh(z / 2), z / (2 + z)])
-    return decide.identity(equal_symbolically(found, claimed), name="the variances")
+    return identical(found, claimed, "the variances")
 
 
 @minibatch_clock.control("the rate 1/η, one ring a step")
@@ -199,8 +200,7 @@ def _waits(stages: int, kept: int) -> Evidence:
         return (1 + p * eta / q) ** (-q)
 
     claimed = (1 - 2 * mean(kappa) + mean(2 * kappa)) / (1 - mean(2 * kappa))
-    same = equal_symbolically(found / weight, claimed)
-    return decide.identity(same, name=f"Var at the rings, q = {q}")
+    return identical(found / weight, claimed, f"Var at the rings, q = {q}")
 
 
 @erlang_waits.control("all of the time in place of the rings")
@@ -261,7 +261,7 @@ def _variance(kept: Any) -> Evidence:
     z = eta * kappa
     found = noisy_law(matrix, sympy.sympify(kept)).position
     claimed = z * (1 + beta) / ((1 - beta) * (2 * (1 + beta) - z))
-    return decide.identity(equal_symbolically(found, claimed), name="Var x/s²")
+    return identical(found, claimed, "Var x/s²")
 
 
 @heavy_ball_variance.control("rows kept from step to step with the chance 1/10")
@@ -276,7 +276,7 @@ def _(ctx: Context) -> Evidence:
     rho = sympy.Symbol("rho", positive=True)
     found = noisy_law(matrix, rho).position
     claimed = correlated_variance(eta * kappa, beta, rho)
-    return decide.identity(equal_symbolically(found, claimed), name="Var x/s²")
+    return identical(found, claimed, "Var x/s²")
 
 
 # The limit of small steps.
@@ -353,7 +353,7 @@ def _frozen(twelve: int) -> Evidence:
     low = [gap.coeff_monomial(eta**j) for j in range(5)]
     left = np.array([found, relaxed, *low])
     right = np.array([claimed, sympy.exp(-kappa * eta), *5 * [sympy.Integer(0)]])
-    return decide.identity(equal_symbolically(left, right), name="Var and its bias")
+    return identical(left, right, "Var and its bias")
 
 
 def _taylor(z: Any) -> Any:

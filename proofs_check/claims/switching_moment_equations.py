@@ -10,11 +10,12 @@ import numpy as np
 import sympy
 
 from flows import PowerSchedule, quadratic_sum
-from flows.symbolic import equal_symbolically, exactly, symbols_for_state
+from flows.symbolic import exactly, symbols_for_state
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from proofs_check.switching_quadratics import example_state, symbolic_process
 from sde import (
@@ -106,8 +107,11 @@ def _closure(labels: int, convention: str, relaxation: Any = None) -> Evidence:
             kappa / m * (q - d) - alpha / m * e - r * e,
             -r * (q - spread),
         ]
-    found = equal_symbolically(np.array(left, object), np.array(right, object))
-    return decide.identity(found, name=f"L of six products, N = {labels}, {convention}")
+    return identical(
+        np.array(left, object),
+        np.array(right, object),
+        f"L of six products, N = {labels}, {convention}",
+    )
 
 
 @claim(

@@ -9,7 +9,6 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.claims.switching_moment_equations import (
@@ -23,6 +22,7 @@ from proofs_check.claims.switching_moment_equations import (
 )
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_gradient_process
 from proofs_check.switching_quadratics import (
     example_state,
@@ -77,8 +77,11 @@ def _settled(convention: str = "never_repeat") -> Evidence:
     right = [position, velocity, sympy.Integer(0), kappa / whole]
     left.append(m * total(found, 0, 2) / (kappa * total(found, 2, 0)))
     right.append(m * r / (alpha + m * r))
-    same = equal_symbolically(np.array(left, object), np.array(right, object))
-    return decide.identity(same, name="variances, covariances, equipartition")
+    return identical(
+        np.array(left, object),
+        np.array(right, object),
+        "variances, covariances, equipartition",
+    )
 
 
 @claim(
@@ -110,8 +113,7 @@ def _(ctx: Context) -> Evidence:
     k, m, a, r = sympy.symbols("kappa m alpha r", positive=True)
     whole = k + a * r + m * r**2
     slope = sympy.diff(k * (a + m * r) / (a * whole), m)
-    found = equal_symbolically(slope, k**2 * r / (a * whole**2))
-    return decide.identity(found, name="∂ Var x/∂m > 0")
+    return identical(slope, k**2 * r / (a * whole**2), "∂ Var x/∂m > 0")
 
 
 @momentum_variance.route("linear solve", grade="measured")
@@ -149,8 +151,9 @@ def _overdamped(factor: Any) -> Evidence:
     spread = sum((a - mean) ** 2 for a in centres) / 3
     claimed = spread * kappa / (kappa + process.friction * r)
     left = np.array([total(found, 1), total(found, 2) - total(found, 1) ** 2], object)
-    same = equal_symbolically(left, np.array([mean, claimed], object))
-    return decide.identity(same, name="E x = ā, Var x = s²κ/(κ + αr)")
+    return identical(
+        left, np.array([mean, claimed], object), "E x = ā, Var x = s²κ/(κ + αr)"
+    )
 
 
 @variance.control("the rate of the clock in place of the relaxation rate")
@@ -195,8 +198,7 @@ def _planar(convention: str) -> Evidence:
 
     left = [total(found, 2, 0), total(found, 1, 1), total(found, 0, 2)]
     right = [claimed(p * p, h, h), claimed(p * q, h, g), claimed(q * q, g, g)]
-    same = equal_symbolically(np.array(left, object), np.array(right, object))
-    return decide.identity(same, name="V = the formula")
+    return identical(np.array(left, object), np.array(right, object), "V = the formula")
 
 
 @vector_variance.control("fresh draws, whose relaxation rate is half of it")

@@ -10,11 +10,11 @@ import sympy
 
 from discretize import AOBOA, Euler, MomentumEuler
 from flows import DampedFlow, PhaseState, from_sympy, iterate
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.momentum_steps import positive, quadratic_step
 
 HAIRER = Source(
@@ -162,8 +162,7 @@ def euler_energy(ctx: Context) -> Evidence:
 def _growing(scheme: Any) -> Evidence:
     k, m, h = positive("kappa m h")
     before, after = _energies(scheme, 0)
-    same = equal_symbolically(after, (1 + h**2 * k / m) * before)
-    return decide.identity(same, name="E after a step")
+    return identical(after, (1 + h**2 * k / m) * before, "E after a step")
 
 
 @euler_energy.control("semi-implicit Euler")
@@ -189,8 +188,7 @@ def shadow_energy(ctx: Context) -> Evidence:
 
 def _conserved(sign: int) -> Evidence:
     before, after = _energies(MomentumEuler(), sign)
-    same = equal_symbolically(after, before)
-    return decide.identity(same, name="the shadow energy")
+    return identical(after, before, "the shadow energy")
 
 
 @shadow_energy.control("the sign +")

@@ -10,12 +10,13 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum, stochastic_gradient_process
 from proofs_check.switching_quadratics import (
     example_state,
@@ -81,8 +82,9 @@ def _determinant(convention: str) -> Evidence:
     critical = p * k * g / (alpha * (k - g))
     left = np.array([sympy.expand(found), sympy.expand(trace)], dtype=object)
     right = [p * (k - g) / alpha * (gamma - critical), -2 * gamma - p * (k - g) / alpha]
-    same = equal_symbolically(left, np.array(right, dtype=object))
-    return decide.identity(same, name="trace and determinant on |x|^p 1_i")
+    return identical(
+        left, np.array(right, dtype=object), "trace and determinant on |x|^p 1_i"
+    )
 
 
 @claim(
@@ -165,8 +167,7 @@ def _heavy(convention: str) -> Evidence:
     # B(a, p*)/B(a + 1, p*) = (a + p*)/a = k/g
     pair = [density, density * (k / g) * x[0] / (1 + x[0])]
     found = forward_defects(process, x, pair)
-    same = equal_symbolically(found, np.zeros(2, dtype=object))
-    return decide.identity(same, name="forward equation")
+    return identical(found, np.zeros(2, dtype=object), "forward equation")
 
 
 @claim(
@@ -252,8 +253,7 @@ def _stability(convention: str) -> Evidence:
     determinant = block.det(method="berkowitz")
     claimed = critical_spread(kappa, m, alpha, r) - sigma**2
     claimed = 4 * (2 * alpha + m * r) ** 2 / m**4 * claimed
-    same = equal_symbolically(determinant, claimed)
-    return decide.identity(same, name="det = 4(2α + mr)²(σ_c² - σ²)/m⁴")
+    return identical(determinant, claimed, "det = 4(2α + mr)²(σ_c² - σ²)/m⁴")
 
 
 @claim(

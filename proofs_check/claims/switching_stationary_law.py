@@ -10,11 +10,12 @@ import numpy as np
 import sympy
 
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, symbol_vector
+from flows.symbolic import symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import stochastic_gradient_process
 from proofs_check.switching_quadratics import (
     example_state,
@@ -81,8 +82,9 @@ def _densities(labels: int, convention: str = "never_repeat") -> Evidence:
         w ** (c - 1) for w, c in zip(weights, law.concentrations, strict=True)
     )
     found = forward_defects(process, x, [w * common for w in weights])
-    same = equal_symbolically(found, np.zeros(labels, dtype=object))
-    return decide.identity(same, name=f"forward equation, N = {labels}")
+    return identical(
+        found, np.zeros(labels, dtype=object), f"forward equation, N = {labels}"
+    )
 
 
 def _stationary(process: Any, law: Any = None, degree: int = 3) -> Evidence:

@@ -11,11 +11,12 @@ import sympy
 
 from discretize.figures.fast_switching import stationary_distance
 from flows import quadratic_sum
-from flows.symbolic import equal_symbolically, exactly, symbol_vector
+from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import losing_momentum
 from proofs_check.switching_quadratics import symbolic_process, total
 from sde import (
@@ -112,8 +113,7 @@ def _distance(process: Any) -> Any:
 def _variance(process: Any, gap: Any, r: Any, s2: Any) -> Evidence:
     kappa, mass = process.objective.curvatures, process.mass
     exact = gap_variance(kappa, mass, process.friction, r, s2)
-    found = equal_symbolically(gap, exact)
-    return decide.identity(found, name="E(x^m - x⁰)²")
+    return identical(gap, exact, "E(x^m - x⁰)²")
 
 
 @zero_mass_variance.control("the clock's rate in place of the relaxation rate")
@@ -236,8 +236,7 @@ def _gap_equation(factor: Any = 1, other: int = 1) -> Evidence:
         return heavy.position + factor * lean - light.position
 
     found = alpha * exactly(change, process, x, v, z)
-    decision = equal_symbolically(found, -kappa * (x - z))
-    return decide.identity(decision, name="α w' = -κ(w - q)")
+    return identical(found, -kappa * (x - z), "α w' = -κ(w - q)")
 
 
 @zero_mass_bound.control("twice the lean q")

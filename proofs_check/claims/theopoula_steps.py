@@ -22,12 +22,13 @@ from discretize.figures.boosting import (
 )
 from flows import iterate
 from flows.problems import quadratic
-from flows.symbolic import IdentityResult, equal_symbolically, exactly
+from flows.symbolic import IdentityResult, exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate, Measurement
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import theopoula_paper
 
 POSITIVE: dict[str, Any] = {"positive": True}
@@ -82,12 +83,12 @@ def drift_bound(ctx: Context) -> Iterator[Evidence]:
     margin = 1 + move(rate, EPS, SLOPE) / sympy.sqrt(rate)
     top = EPS + SLOPE * (1 - rate)
     form = top / ((EPS + SLOPE) * (1 + sympy.sqrt(rate) * SLOPE))
-    same = equal_symbolically(margin, form)
-    yield decide.identity(same, name="1 - |Δθ|/√λ = its closed form")
+    yield identical(margin, form, "1 - |Δθ|/√λ = its closed form")
     yield decide.identity(sign(form), name="closed form >= 0")
     g = sympy.Symbol("g", real=True)
-    odd = equal_symbolically(move(LAMBDA, EPS, g), -move(LAMBDA, EPS, -g))
-    yield decide.identity(odd, name="the step is odd in g")
+    yield identical(
+        move(LAMBDA, EPS, g), -move(LAMBDA, EPS, -g), "the step is odd in g"
+    )
 
 
 @drift_bound.control("λ > 1")
@@ -139,8 +140,7 @@ def small_gradients(ctx: Context) -> Evidence:
 
 def _boost(claimed: Any) -> Evidence:
     ratio = sympy.cancel(-move(LAMBDA, EPS, SLOPE) / (LAMBDA * SLOPE))
-    found = equal_symbolically(ratio.subs(SLOPE, 0), claimed)
-    return decide.identity(found, name="factor at g → 0")
+    return identical(ratio.subs(SLOPE, 0), claimed, "factor at g → 0")
 
 
 @small_gradients.control("1 + λ/ε")
@@ -211,8 +211,7 @@ def stability_threshold(ctx: Context) -> Iterator[Evidence]:
     """The multiplier of the traced step: -1 at ε_c, above -1 beyond, below 1."""
     root = sympy.sqrt(LAMBDA)
     critical = LAMBDA * root * CURVATURE / (2 - LAMBDA * CURVATURE)
-    found = equal_symbolically(_multiplier().subs(EPS, critical), -1)
-    yield decide.identity(found, name="multiplier at ε_c is -1")
+    yield identical(_multiplier().subs(EPS, critical), -1, "multiplier at ε_c is -1")
     # λ = 2/(a (1 + t)) is λa < 2
     beyond, t = sympy.symbols("d t", **POSITIVE)
     table = {EPS: critical * (1 + beyond)}
@@ -230,8 +229,7 @@ def _multiplier() -> Any:
 @stability_threshold.control("ε_c with λ in place of λ^{3/2}")
 def _(ctx: Context) -> Evidence:
     wrong = LAMBDA * CURVATURE / (2 - LAMBDA * CURVATURE)
-    found = equal_symbolically(_multiplier().subs(EPS, wrong), -1)
-    return decide.identity(found, name="multiplier at ε_c is -1")
+    return identical(_multiplier().subs(EPS, wrong), -1, "multiplier at ε_c is -1")
 
 
 @stability_threshold.route("growth of iterates", grade="measured")
@@ -292,8 +290,7 @@ def _cycle(shift: Any) -> Evidence:
     quadratic_form += 2 * EPS - la * (EPS + s) + shift
     both = 2 * c / CURVATURE + move(LAMBDA, EPS, c)
     claimed = c * quadratic_form / (CURVATURE * (1 + s * c) * (EPS + c))
-    found = equal_symbolically(both, claimed)
-    return decide.identity(found, name="θ₁ + θ₀ = c Q(c)/(a(1 + sc)(ε + c))")
+    return identical(both, claimed, "θ₁ + θ₀ = c Q(c)/(a(1 + sc)(ε + c))")
 
 
 @two_cycle.control("the quadratic with a constant term off by λa/1000")

@@ -11,12 +11,13 @@ import sympy
 
 from discretize import OptaxStep, StateTaming, TamedEuler, Training, tusla
 from flows import from_sympy, iterate
-from flows.symbolic import equal_symbolically, exactly
+from flows.symbolic import exactly
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.context import Context
 from proofs_check.decide import GrowthRate
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import tusla_paper
 
 LAMBDA, PULL, ETA, THETA = sympy.symbols("lambda P eta theta", positive=True)
@@ -62,17 +63,17 @@ def far_field(ctx: Context) -> Iterator[Evidence]:
     """The traced update for r = 1, 2 and 14, all numbers symbols; -1 at the limit."""
     limit = 1 - (PULL + ETA) * sympy.sqrt(LAMBDA)
     for r in (1, 2, 14):
-        found = equal_symbolically(far(traced_ratio(2 * r + 1, r)), limit)
-        yield decide.identity(found, name=f"far-field ratio, r = {r}")
+        yield identical(
+            far(traced_ratio(2 * r + 1, r)), limit, f"far-field ratio, r = {r}"
+        )
     at = limit.subs(LAMBDA, (2 / (PULL + ETA)) ** 2)
-    yield decide.identity(equal_symbolically(at, -1), name="ratio -1 at (2/(P+η))²")
+    yield identical(at, -1, "ratio -1 at (2/(P+η))²")
 
 
 @far_field.control("the regulariser forgotten in the limit")
 def _(ctx: Context) -> Evidence:
     claimed = 1 - PULL * sympy.sqrt(LAMBDA)
-    found = equal_symbolically(far(traced_ratio(3, 1)), claimed)
-    return decide.identity(found, name="far-field ratio")
+    return identical(far(traced_ratio(3, 1)), claimed, "far-field ratio")
 
 
 def cold_tusla(hyper: Any) -> Any:
@@ -170,8 +171,7 @@ def regulariser(ctx: Context) -> Iterator[Evidence]:
 def _pull(ctx: Context, eta: Any, power: int, claimed: Any) -> Evidence:
     """The limit of -b_λ(θ) θ^{power - 1}, b_λ = (θ₁ - θ₀)/λ."""
     drift = (1 - traced_ratio(3, 2, eta)) * THETA**power / LAMBDA
-    found = equal_symbolically(far(drift), claimed)
-    return decide.identity(found, name=f"lim -b θ^{power - 1}, η = {eta}")
+    return identical(far(drift), claimed, f"lim -b θ^{power - 1}, η = {eta}")
 
 
 @regulariser.control("η > 0 left out where it is needed")

@@ -12,11 +12,11 @@ from discretize import Euler, Splitting, TransitionKernel, linear_step
 from discretize.chain_laws import kl_divergence_1d, wasserstein_1d
 from flows import Scheme
 from flows.problems import quadratic
-from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.claim import DIVERGED, Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 from proofs_check.papers import tula_paper
 from sde import OrnsteinUhlenbeck, OverdampedLangevin, gibbs_law
 
@@ -109,7 +109,7 @@ def _(ctx: Context) -> Iterator[Evidence]:
         ("KL = (ha)²/16 + …", kl, (h * a) ** 2 / 16),
         ("W₂ = √(T/a) ha/4 + …", w2.removeO(), claimed),
     ):
-        yield decide.identity(equal_symbolically(left, right), name=name, quantity=name)
+        yield identical(left, right, name, quantity=name)
 
 
 # Two theorems, one-sided, along the whole chain.

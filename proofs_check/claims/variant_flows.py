@@ -25,11 +25,12 @@ from flows import (
     solve,
 )
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbols_like
+from flows.symbolic import exactly, symbols_like
 from proofs_check import decide
 from proofs_check.claim import Source, claim
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 AMARI = Source(
     title="Natural gradient works efficiently in learning",
@@ -91,8 +92,7 @@ def _fall(build: Callable[[Any], Flow], f: Any) -> Any:
 def _energy(name: str, build, spent, factor=1, **assumptions: Any) -> Evidence:
     """L f = -spent(∇f) as an identity; `factor` is the control's 1 + 1/1000."""
     rate, g = _fall(build, jet(1, **assumptions))
-    found = equal_symbolically(rate, -factor * spent(*g))
-    return decide.identity(found, name=name)
+    return identical(rate, -factor * spent(*g), name)
 
 
 def _energy_claim(key: str, title: str, statement: str, source, check) -> Any:
@@ -125,7 +125,7 @@ def _metric_energy(factor) -> Evidence:
     column = sympy.Matrix(f.coefficients)
     found = exactly(rate, f, p)
     spent = (column.T * sympy.Matrix(p).inv() * column)[0, 0]
-    return decide.identity(equal_symbolically(found, -factor * spent), name="L f")
+    return identical(found, -factor * spent, "L f")
 
 
 ENERGIES = (
@@ -236,7 +236,7 @@ def _newton(factor) -> Evidence:
 
     f = jet(2)
     claimed = -factor * np.array(f.coefficients[:2], dtype=object)
-    return decide.identity(equal_symbolically(exactly(rates, f), claimed), name="L ∇f")
+    return identical(exactly(rates, f), claimed, "L ∇f")
 
 
 @newton.control("rate 1 + 1/1000")
@@ -308,8 +308,7 @@ def _natural(factor) -> Evidence:
 
     target = sympy.Symbol("y", real=True)
     outputs = jet(1, coefficients={"real": True, "nonzero": True})
-    found = equal_symbolically(exactly(rate, outputs, target), -factor * target**2)
-    return decide.identity(found, name="L f = -2 f")
+    return identical(exactly(rate, outputs, target), -factor * target**2, "L f = -2 f")
 
 
 @natural.control("rate 2 + 2/1000")
@@ -371,8 +370,7 @@ def _polyak(factor) -> Evidence:
 
     f = jet(1, coefficients={"real": True, "nonzero": True})
     minimum = sympy.Symbol("m", real=True)  # the value at 0 is 0, so f - f* = -m
-    found = equal_symbolically(exactly(rate, f, minimum), factor * minimum)
-    return decide.identity(found, name="L f = -(f - f*)")
+    return identical(exactly(rate, f, minimum), factor * minimum, "L f = -(f - f*)")
 
 
 @polyak_flow.control("rate 1 + 1/1000")

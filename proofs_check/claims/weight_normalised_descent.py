@@ -25,7 +25,7 @@ from discretize import (
 from flows import WeightNormalisedFlow, WeightNormalisedState, polar
 from flows import weight_normalised as reparametrised
 from flows.problems import taylor_polynomial
-from flows.symbolic import equal_symbolically, exactly, symbol_vector, symbols_like
+from flows.symbolic import exactly, symbol_vector, symbols_like
 from proofs_check import decide
 from proofs_check.claim import claim
 from proofs_check.claims.weight_normalisation import (
@@ -36,6 +36,7 @@ from proofs_check.claims.weight_normalisation import (
 )
 from proofs_check.context import Context
 from proofs_check.evidence import Evidence
+from proofs_check.identities import identical
 
 # Gradient descent in (s, w).
 
@@ -57,9 +58,7 @@ def generic_step(make, scheme, w: Any, clock: float = 1) -> Evidence:
     eta, rate = sympy.symbols("eta c_s", positive=True)
     s, g = symbol_vector("s", 1, positive=True), symbol_vector("g", 2)
     optimiser, flow = exactly(sides, eta, rate, s, w, g)
-    return decide.identity(
-        equal_symbolically(optimiser, flow), name="(s, w, x) after a step"
-    )
+    return identical(optimiser, flow, "(s, w, x) after a step")
 
 
 @claim(
@@ -166,7 +165,7 @@ def _growth(factor: float, momentum: float | None = None) -> Evidence:
     eta = sympy.Symbol("eta", positive=True)
     s, w = symbol_vector("s", 1), symbol_vector("w", 2)
     found = exactly(sides, f, eta, s, w)
-    return decide.identity(equal_symbolically(*found), name="|w|² after a step")
+    return identical(*found, name="|w|² after a step")
 
 
 @growth.control("η² times 1 + 1/1000")
@@ -236,7 +235,7 @@ def _unseen_part(make) -> Evidence:
     f = symbols_like(ridge_function())
     eta = sympy.Symbol("eta", positive=True)
     found = exactly(sides, f, eta, symbol_vector("x", 2))
-    return decide.identity(equal_symbolically(*found), name="P x after a step")
+    return identical(*found, name="P x after a step")
 
 
 @unseen_part.control("Adam: the step has another direction than the gradient")
