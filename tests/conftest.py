@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import strict  # noqa: E402
 
 strict.spare_what_is_unannotated()
-for package in ("flows", "sde", "discretize", "proofs_check"):
+for package in strict.packages():
     install_import_hook(package, "strict.checked")
 
 import matplotlib  # noqa: E402

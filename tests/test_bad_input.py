@@ -194,6 +194,7 @@ def test_a_claim_that_returns_a_number_says_what_it_should():
     assert "returns float; a check returns" in found.reason
 
 
+@pytest.mark.slow
 def test_a_batch_of_runs_has_the_curves_of_each():
     """Against the runs one by one; what is one run's is refused with the way to it."""
     starts = jnp.array([[1.0, 1.0], [2.0, -1.0], [0.5, 3.0]])

@@ -43,6 +43,7 @@ def test_samples_take_the_median_of_cpu_and_see_a_busy_machine():
     assert samples.busy == 2.0
 
 
+@pytest.mark.slow
 def test_contenders_take_turns():
     called = []
     calls = {name: lambda name=name: called.append(name) for name in "ab"}
@@ -54,6 +55,7 @@ def test_contenders_take_turns():
     assert all(math.isfinite(s.first) for s in found.values())
 
 
+@pytest.mark.slow
 def test_a_noisy_measurement_is_repeated_and_the_calmest_kept(monkeypatch):
     # Four calls before the first attempt; then two attempts of two samples each: in
     # the first attempt the wall runs three times as fast as the CPU's clock.

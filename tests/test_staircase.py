@@ -104,11 +104,13 @@ def test_importing_is_light_and_leaves_jax_alone():
     assert done.stdout.strip() == "[] []"
 
 
+@pytest.mark.slow
 def test_the_watch_sees_a_heavy_import():
     done = run_python(WATCH.replace("import flows", "import sympy, flows", 1))
     assert done.stdout.strip() == "['sympy'] []", done.stderr
 
 
+@pytest.mark.slow
 def test_the_watch_sees_a_changed_flag():
     line = 'jax.config.update("jax_enable_x64", True); import flows'
     done = run_python(WATCH.replace("import flows", line, 1))

@@ -201,6 +201,7 @@ def test_the_estimate_covers_an_error_at_the_start():
     assert not near.allows(1.1 * near.learning_rate)
 
 
+@pytest.mark.slow
 def test_estimate_and_certificate_agree_about(certified):
     objective = deep_linear(floats(TARGET), (2,))
     start = tuple(jnp.asarray(floats(w)) for w in FACTORS)

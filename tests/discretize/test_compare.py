@@ -86,6 +86,7 @@ def test_the_flow_beside_it_is_gradient_flow(net, sgd_run):
     np.testing.assert_allclose(sgd_run.times, 0.1 * np.arange(31), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_an_equinox_module_with_a_static_leaf():
     rng = np.random.default_rng(0)
     net = ModuleNet(jnp.asarray(rng.standard_normal((2, 3))), jnp.zeros(3))

@@ -122,6 +122,7 @@ def test_descent_on_the_root_rests_at_the_minimum_and_asks_for_the_value():
 # Self-stabilisation beside descent.
 
 
+@pytest.mark.slow
 def test_on_its_own_loss_the_cubic_model_is_descent():
     model = SelfStabilisation(0.2, 1.3)
     run = self_stabilisation(

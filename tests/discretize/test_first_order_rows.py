@@ -100,7 +100,14 @@ def test_scaling_one_half_doubles_optax_polyak_step():
     np.testing.assert_allclose(update(scaling=0.5), 2 * update())
 
 
-@pytest.mark.parametrize("row", FIRST_ORDER_ROWS, ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=[pytest.mark.slow] * (k > 1))
+        for k, row in enumerate(FIRST_ORDER_ROWS)
+    ],
+    ids=lambda r: r.name,
+)
 def test_compare_runs_every_row_with_its_flow(row):
     start = jnp.array([0.3, 0.7])
     run = compare(quadratic([1.0, 3.0]), row(**hyper_of(row)), start, steps=20)

@@ -185,6 +185,7 @@ def scanned(optimizer, params, steps=12):
     return run(params)
 
 
+@pytest.mark.slow
 def test_optax_wrappers_leave_the_method_what_it_is():
     """Chained, with injected numbers: the same path as alone, in a float32 scan."""
     params = arrays(PARAMS, jnp.float32)
@@ -215,6 +216,7 @@ def test_injected_hyperparameters_can_be_changed_between_steps():
     np.testing.assert_allclose(flat(moved), by_hand("tusla"), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_an_equinox_module_with_functions_in_it():
     net = ModuleNet(jnp.ones((2, 3)), jnp.zeros(3))
     grads = eqx.filter_grad(lambda net: jnp.sum(net(jnp.ones(2)) ** 2))(net)

@@ -94,6 +94,7 @@ def noisy_run(net):
         return compare(f, THEOPOULA(**HYPER), params, steps=60, key=3, flow=False)
 
 
+@pytest.mark.slow
 def test_theopoula_on_a_network_is_its_scheme_on_the_same_noise(net, noisy_run):
     f, params = net
     assert np.max(noisy_run.exact_gap) < 60 * EPS

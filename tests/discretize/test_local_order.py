@@ -204,6 +204,7 @@ def test_the_routes_tell_the_order_of_the_letters():
     assert not equal_symbolically(one[2], two[2]).proved
 
 
+@pytest.mark.slow
 def test_both_routes_agree_on_adams_splitting():
     """Time-dependent parts, bias correction, roots; every parameter a symbol."""
     quadratic = from_sympy(K * X**2 / 2, [X], {K: 1.0})

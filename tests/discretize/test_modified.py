@@ -75,7 +75,14 @@ QUARTIC = X**4 / 4 + X * Y**2 + X**2 * Y**2 / 3 - Y
 
 
 @pytest.mark.parametrize(
-    ("loss", "j"), [(QUARTIC, 2), (LOSS, 2), (QUARTIC, 3), (LOSS, 3), (QUARTIC, 4)]
+    ("loss", "j"),
+    [
+        (QUARTIC, 2),
+        (LOSS, 2),
+        (QUARTIC, 3),
+        (LOSS, 3),
+        pytest.param(QUARTIC, 4, marks=pytest.mark.slow),
+    ],
 )
 def test_closed_forms_of_explicit_euler(loss, j):
     """Exactly: -Hg/2, -(H²g/3 + T[g,g]/12), -(H³g/4 + T[g,Hg]/12 + H T[g,g]/12)."""
@@ -117,7 +124,7 @@ FLOOR = 1e-12
 """Tolerance of the reference and rounding of at most 160 steps, with room."""
 
 
-@pytest.mark.parametrize("terms", [1, 2, 3])
+@pytest.mark.parametrize("terms", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_global_order_is_the_number_of_terms(terms):
     errors = global_errors(lambda h: ModifiedFlow(flow(), Euler(), h, terms))
     fit = fit_order(STEPS, errors, FLOOR)

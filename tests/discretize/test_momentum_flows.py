@@ -41,6 +41,7 @@ def test_explicit_euler_is_a_multistep_method():
         np.testing.assert_allclose(at(a), at(b), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_adams_bashforth_has_no_second_term():
     """Order 2: f₂ = 0 and f₃ = -(5/12) D²f, by the method's error constant 5/12."""
     terms = multistep_terms([0.0, -1.0, 1.0], [-0.5, 1.5, 0.0], flow(), 3)

@@ -39,7 +39,10 @@ def plain_loop(optimizer, loss, params, steps):
 
 
 # LAMB and NovoGrad differ on a ravelled pytree: they use norms of leaves.
-@pytest.mark.parametrize("name", ["lamb", "novograd", "adamw"])
+@pytest.mark.parametrize(
+    "name",
+    ["lamb", *(pytest.param(n, marks=pytest.mark.slow) for n in ("novograd", "adamw"))],
+)
 def test_against_a_plain_loop_on_a_dict(name):
     f, params = small_net()
     optimizer = getattr(optax, name)(0.05)

@@ -77,7 +77,9 @@ def test_a_word_with_unequal_halves_has_order_one():
         (Euler(), diffrax.Euler()),
         (RungeKutta(diffrax.Euler()), diffrax.Euler()),
         (RungeKutta(diffrax.Heun()), diffrax.Heun()),
-        (RungeKutta(diffrax.Tsit5()), diffrax.Tsit5()),
+        pytest.param(
+            RungeKutta(diffrax.Tsit5()), diffrax.Tsit5(), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_explicit_schemes_are_diffraxs(scheme, solver):

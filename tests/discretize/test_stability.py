@@ -276,6 +276,7 @@ def test_a_step_size_gives_a_limit_on_the_curvature():
     assert sp.expand(polynomial - (z - 1 + lam / 10)) == 0
 
 
+@pytest.mark.slow
 def test_implicit_euler_has_no_limit():
     found = stability(ImplicitEuler())
     assert found.limit == math.inf and found.grade == "measured"

@@ -45,6 +45,7 @@ def orbit():
     return jnp.stack([first, second])
 
 
+@pytest.mark.slow
 def test_the_average_over_an_orbit_of_period_two_is_exact_to_degree_three(orbit):
     x = jnp.array([[VARIANCE]])
 
@@ -94,6 +95,7 @@ def test_second_variation_is_the_hessian_against_the_covariance():
     np.testing.assert_allclose(covariance_trace(u, x), np.trace(sigma), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_squares_with_known_images_need_no_products():
     objective, x = valley(), jnp.array([[0.3, 0.1], [0.1, 0.2]])
     at, u = jnp.array([0.2, -0.1]), jnp.array([[1.0, 0.5], [0.0, 1.0]])

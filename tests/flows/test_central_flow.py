@@ -106,6 +106,7 @@ def test_the_response_is_the_derivative_of_the_gap(name, bumpy):
     )
 
 
+@pytest.mark.slow
 def test_a_pair_that_is_not_live_is_left_out(bumpy):
     v = jnp.eye(3)
     full = third_derivatives(bumpy, START, v, jnp.array([True, True, True]))

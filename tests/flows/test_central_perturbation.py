@@ -41,14 +41,8 @@ def directional(function, arguments, directions, h=1e-5):
     return (4 * fine - coarse) / 3, abs(fine - coarse)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("cold", marks=pytest.mark.slow),
-        pytest.param("refresh", marks=pytest.mark.slow),
-        "ritz",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cold", "refresh", "ritz"])
 def test_both_modes_agree_with_differences(net, kind):
     """Through the whole basis, P too: 28 parameters, a block of 4."""
     objective, x, p, weights = net
@@ -140,6 +134,7 @@ def test_a_double_eigenvalue_is_no_obstacle_where_eigh_fails():
     assert not np.all(np.isfinite(control))
 
 
+@pytest.mark.slow
 def test_reading_values_in_a_cluster_misses_the_entries_off_the_diagonal():
     """Σ(V diag(λ) Vᵀ) in place of V VᵀHV Vᵀ: the control of the note in `rotation`."""
     values = np.concatenate([[2.0, 2.0], np.linspace(1.0, -1.0, 8)])

@@ -228,6 +228,7 @@ def test_products_are_counted():
         assert len(count) == expected // 2
 
 
+@pytest.mark.slow
 def test_live_columns_are_true_beside_stale_ones(net):
     """Refreshing two of four columns carries those along; the others stay behind."""
     objective, x, p = net
@@ -245,6 +246,7 @@ def test_live_columns_are_true_beside_stale_ones(net):
     assert np.max(lengths[:2]) < 0.05 * np.max(lengths[2:])
 
 
+@pytest.mark.slow
 def test_a_block_wider_than_the_space_is_padded():
     import sympy as sp
 

@@ -137,6 +137,7 @@ def test_it_follows_the_closed_form(cls):
     assert errors[1] < errors[0] / 10
 
 
+@pytest.mark.slow
 def test_it_goes_where_explicit_methods_do_not():
     """Condition 1e5: Tsit5 would need 1.8 λ T = 3.6e5 gradients."""
     spectrum = np.geomspace(1.0, 1e5, len(SPECTRUM))
@@ -169,7 +170,7 @@ def solved(solver, controller, dt0=None, y0=None, a=RATES, **more) -> Any:
     )
 
 
-@pytest.mark.parametrize("cls", SOLVERS)
+@pytest.mark.parametrize("cls", [RKC2, pytest.param(ROCK4, marks=pytest.mark.slow)])
 def test_it_agrees_with_scipy(cls):
     from scipy.integrate import solve_ivp
 
@@ -334,6 +335,7 @@ def test_evaluations_are_counted():
     assert len(calls) == int(found.solver_state.evaluations)
 
 
+@pytest.mark.slow
 def test_float32_and_pytrees():
     y0 = {"a": jnp.ones(2, jnp.float32), "b": jnp.ones((), jnp.float32)}
     rates = {"a": jnp.asarray([1.0, 500.0], jnp.float32), "b": jnp.float32(2.0)}

@@ -138,7 +138,7 @@ def test_a_longer_run_goes_on_and_a_shorter_one_is_cut(tmp_path):
     same(run_of("euler", 30, checkpoint=place), run_of("euler", 30))
 
 
-@pytest.mark.parametrize("save", ["last", 6])
+@pytest.mark.parametrize("save", ["last", pytest.param(6, marks=pytest.mark.slow)])
 def test_with_few_states_kept(save, tmp_path, monkeypatch):
     place = Checkpoint(tmp_path / "run", 12)
     with stopped_at(monkeypatch, 3):

@@ -64,6 +64,7 @@ def linear_run():
     return flows.solve(GradientFlow(net), x, 0.0, 2.0, stepsize_controller=controller)
 
 
+@pytest.mark.slow
 def test_the_drift_is_the_distance_of_a_quantity_from_its_start(linear_run):
     net = linear_run.dynamics.objective
 

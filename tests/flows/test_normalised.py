@@ -51,6 +51,7 @@ def test_it_runs_along_the_curve_of_gradient_flow():
     assert length == pytest.approx(4.0, abs=10 * LOOSE)
 
 
+@pytest.mark.slow
 def test_a_small_eps_lets_it_rest_at_the_minimum():
     run = solve(NormalisedFlow(quadratic([2.0, 2.0]), 1e-2), START, 0.0, 6.0)
     assert run.end.startswith("reached")

@@ -138,6 +138,7 @@ def among_its_own(curvature, mass, friction, t):
     return damped_oscillator(curvature, mass, friction, t, among=curvature)
 
 
+@pytest.mark.slow
 def test_a_branch_chosen_for_all_is_the_one_chosen_by_each():
     """As scalars: complex roots alone, real roots alone, or both computed."""
     way = (1.0, 0.7, 0.3, 0.1)

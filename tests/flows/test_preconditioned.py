@@ -61,6 +61,7 @@ def test_two_by_two_agrees_with_the_general_solver():
     )
 
 
+@pytest.mark.slow
 def test_a_moving_metric_sees_time_and_place():
     flow = PreconditionedFlow(quadratic([1.0]), lambda t, x: (1 + t) * (1 + x**2))
     # (1 + x²)/x dx = -dt/(1 + t)

@@ -45,6 +45,7 @@ def test_entry_exit_and_variance_are_those_of_the_closed_form():
         assert run.aux.eigenvalues[:, 0].max() < 2 * (1 + bound)
 
 
+@pytest.mark.slow
 def test_without_the_sign_condition_the_wall_holds_what_should_leave():
     run = along_the_wall(clip=False)
     known = wall().central_path((-0.3, 2.0), 100.0).at(TIMES)
@@ -54,6 +55,7 @@ def test_without_the_sign_condition_the_wall_holds_what_should_leave():
     assert run.aux.variance[-1] < -0.1
 
 
+@pytest.mark.slow
 def test_the_edge_draws_back_what_has_drifted():
     """A start 1e-8 below the wall: kept without restoring, taken back with it."""
     start = jnp.array([0.0, -1e-8, 2.0])

@@ -133,6 +133,7 @@ def network():
     return objective, cubic_model(objective, objective.ravel(params))
 
 
+@pytest.mark.slow
 def test_alpha_and_beta_of_a_network_by_differences_of_its_eigenvalue(network):
     """The gradient of λ_max by central differences of the dense spectrum."""
     objective, model = network

@@ -106,6 +106,7 @@ def test_the_scalar_program():
         stationary_scalar(-1.0, 0.0, 0.1)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(n=st.integers(2, 8), seed=st.integers(0, 2**16))
 def test_the_first_term_alone_is_cheaper_and_faster(n, seed):

@@ -33,6 +33,7 @@ def test_the_catalogue_of_the_package_obeys_its_rules():
     assert all(catalogue[name].id == name for name in catalogue)
 
 
+@pytest.mark.slow
 def test_the_catalogue_loads_in_a_process_that_computes_in_float32():
     """A notebook lists the claims before it asks for float64."""
     code = "import proofs_check; assert len(proofs_check.claims()) > 100"

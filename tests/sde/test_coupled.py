@@ -88,6 +88,7 @@ def test_step_sizes_need_not_divide_each_other():
     np.testing.assert_allclose(run.gaps.sup[:, 0], gap, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_failed_paths_are_kept_apart_at_every_level():
     """From 3 a step of 0.25 of Euler's method explodes on x' = -x³, 0.125 does not."""
     cubic = flows.from_loss(lambda x: jnp.sum(x**4) / 4, jnp.zeros(1))

@@ -87,6 +87,7 @@ def test_labels_change_at_their_rings(drawn):
     np.testing.assert_array_equal(one.at(before), path.labels[0, :-1])
 
 
+@pytest.mark.slow
 def test_too_few_rings_are_said(drawn):
     path, _ = drawn["never repeat"]
     index, key = INDICES["never repeat"], KEYS[0]

@@ -96,6 +96,7 @@ def test_the_variance_of_the_switching_gradient(convention):
     assert stationary[Moment((0,), 0)] == sp.Rational(1, 2)
 
 
+@pytest.mark.slow
 def test_three_labels_in_the_plane_against_the_vector_formula():
     """V = S κ/(κ + r) for a common scalar curvature, S the covariance of the a_i."""
     centres = np.array([[1.0, 0.0], [-1.0, 2.0], [0.5, 0.5]])
@@ -115,6 +116,7 @@ def test_three_labels_in_the_plane_against_the_vector_formula():
         assert abs(total - value) < 1e-11
 
 
+@pytest.mark.slow
 def test_both_routes_give_one_matrix():
     for model, y in ((OU, ONE), (KINETIC, PAIR), (SWITCHING, LABELLED)):
         exact = sde.moment_equations(model, 3, y=y)

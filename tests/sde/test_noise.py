@@ -141,6 +141,7 @@ if jnp.asarray(0.0).dtype == jnp.float32:
 """
 
 
+@pytest.mark.slow
 def test_no_flag_of_jax_changes_a_value():
     flags = [
         {"JAX_ENABLE_X64": "1"},

@@ -192,10 +192,8 @@ def thinned(model, n=5_000):
     return np.asarray(run.final.position)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n != "zig-zag")) for n in THINNED],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", THINNED)
 def test_thinning_samples_what_is_no_gaussian(name):
     """DKW at false alarm 1e-9: 5·10³ paths refuse laws beyond 0.093."""
     model = THINNED[name]

@@ -74,6 +74,7 @@ def test_a_path_is_the_event_loop_on_the_drawn_labels(moving):
     np.testing.assert_array_equal(np.asarray(states)[p, -1], final[p])
 
 
+@pytest.mark.slow
 def test_processes_of_one_key_share_the_labels(moving):
     run = sde.simulate_skeletons(SLOW, POINT, t1=END, key=3, paths=300, events=EVENTS)
     np.testing.assert_array_equal(

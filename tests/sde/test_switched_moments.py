@@ -39,6 +39,7 @@ def state(x, v, label=0):
 positive = st.floats(0.05, 20.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(kappa=positive, m=positive, alpha=positive, gamma=positive)
 def test_stationary_moments_of_a_common_curvature(kappa, m, alpha, gamma):
@@ -55,6 +56,7 @@ def test_stationary_moments_of_a_common_curvature(kappa, m, alpha, gamma):
     assert abs(wrong / right - 1) > 1e-3  # the clock's own rate is another answer
 
 
+@pytest.mark.slow
 def test_the_label_enters_through_its_relaxation_rate():
     """Without momentum Var x = s²κ/(κ + αr), for both conventions and a chain."""
     losses, kappa, alpha = flows.quadratic_sum(CENTRES, 1.3), 1.3, 0.9

@@ -114,6 +114,7 @@ def test_thinning_gives_the_law_of_the_age(closed_form):
     assert dkw_distance(x, halfnorm(scale=1.15).cdf) > radius
 
 
+@pytest.mark.slow
 def test_a_wrong_bound_is_an_error_and_no_bias():
     arguments = {"t1": 3.0, "scheme": JUMPS, "h": 1.5, "key": 7, "paths": 100}
     with pytest.raises(SolveFailed, match="bound on the jump rates was exceeded"):
