@@ -162,6 +162,7 @@ from discretize.rows.modified import sgd_modified as sgd_modified
 from discretize.rows.modified import shuffled_sgd as shuffled_sgd
 from discretize.rows.nesterov import NAG_C as NAG_C
 from discretize.rows.nesterov import NAG_SC as NAG_SC
+from discretize.rows.residual import MOMENTUM_RESNET as MOMENTUM_RESNET
 from discretize.rows.weight_normalised import RPGD as RPGD
 from discretize.rows.weight_normalised import (
     WEIGHT_NORMALISED_SGD as WEIGHT_NORMALISED_SGD,

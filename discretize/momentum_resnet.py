@@ -33,9 +33,8 @@ class MomentumResNet(eqx.Module):
     f_n = hF, γ = 1 - h/ε (`as_momentum_resnet`), of order 1 in h.
 
     With f_n = -∇f it is `optax.sgd(1 - γ, momentum=γ)`, and with f_n = -h∇f that of the
-    learning rate η = (1 - γ) h: the row "optax.sgd(momentum), explicit friction" of the
-    correspondences at friction 1, whose clock h = η/(1 - γ) is the time of a layer and
-    whose mass η/(1 - γ)² is ε.
+    learning rate η = (1 - γ) h: the row `MOMENTUM_RESNET` of the correspondences lays
+    it beside the damped flow of mass ε = h/(1 - γ), h the time of a layer.
 
     Reference: Sander, Ablin, Blondel and Peyré, "Momentum Residual Neural Networks",
     ICML 2021, arXiv 2102.07870.

@@ -13,6 +13,7 @@ from discretize.rows.inertial import INERTIAL_ROWS
 from discretize.rows.langevin import LANGEVIN_ROWS
 from discretize.rows.modified import MODIFIED_ROWS
 from discretize.rows.nesterov import NESTEROV_ROWS
+from discretize.rows.residual import MOMENTUM_RESNET
 from discretize.rows.weight_normalised import WEIGHT_NORMALISED_ROWS
 from discretize.schemes import Splitting, TamedEuler
 
@@ -21,6 +22,7 @@ ROWS = (
     HEAVY_BALL,
     *DAMPED_ROWS,
     *INERTIAL_ROWS,
+    MOMENTUM_RESNET,
     ADAM,
     RMSPROP,
     SCALAR_RMSPROP,

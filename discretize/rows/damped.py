@@ -16,10 +16,6 @@ _MASSES = {
     "exponential": "-αh/ln β",
 }
 
-_AS_NETWORK = (
-    "at α = 1 a momentum residual network: N layers -h ∇f, γ = β, ε = m = h/(1-γ)"
-)
-
 
 def _row(rule: str) -> Correspondence:
     def step(hyper):
@@ -48,7 +44,6 @@ def _row(rule: str) -> Correspondence:
             f"mass: m = {_MASSES[rule]} (0 < β < 1)",
             "velocity 0 at the start",
             "one fresh row a step has the noise of an index with relaxation rate 2/h",
-            *((_AS_NETWORK,) if rule == "explicit" else ()),
         ),
         source="Polyak, USSR Comput. Math. Math. Phys. 4(5), 1964; the map derived",
     )

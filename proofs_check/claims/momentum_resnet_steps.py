@@ -13,7 +13,13 @@ import optax
 import sympy
 from scipy.integrate import solve_ivp
 
-from discretize import MomentumResNet, SemiImplicitEuler, as_momentum_resnet
+from discretize import (
+    MOMENTUM_RESNET,
+    MomentumResNet,
+    SemiImplicitEuler,
+    as_momentum_resnet,
+    prove,
+)
 from flows import MomentumResidualFlow, PhaseState
 from flows.symbolic import exactly, symbol_vector
 from proofs_check import decide
@@ -22,6 +28,7 @@ from proofs_check.context import Context
 from proofs_check.evidence import Evidence
 from proofs_check.identities import vanishing
 from proofs_check.papers import momentum_resnets
+from proofs_check.step_ladders import ladder, order
 
 X, V, H = sympy.symbols("x v h", real=True)
 EPS = sympy.Symbol("epsilon", positive=True)
@@ -76,6 +83,12 @@ def _against_scheme(kick) -> Evidence:
         )
     ]
     return vanishing(gaps, "layers - steps")
+
+
+@semi_implicit.route("the row of the table, with layers -h∇f", grade="proved")
+def _(ctx: Context) -> Evidence:
+    """Steps of the scheme on the damped flow beside optax.sgd, all numbers symbols."""
+    return decide.identity(prove(MOMENTUM_RESNET), name=MOMENTUM_RESNET.name)
 
 
 @semi_implicit.control("layers h(1 + 1/1000) F")
@@ -194,6 +207,13 @@ def depth_limit(ctx: Context) -> Iterator[Evidence]:
     for name, gamma in (("scaled", None), ("fixed", 0.5)):
         h, errors = _errors(ctx, ends[name], gamma)
         yield decide.order(1, h, errors, floor=1e-10, quantity=f"{name} momentum")
+
+
+@depth_limit.route("the row of the table on a logistic loss", grade="measured")
+def _(ctx: Context) -> Evidence:
+    """Layers -h∇f at the mass 0.3, as optax.sgd, beside the damped flow at T = 4."""
+    steps = 0.1 * 0.5 ** np.arange(ctx.choose(6, 7))
+    return order(1, ladder(ctx, MOMENTUM_RESNET, steps, mass=0.3), "order in h")
 
 
 @depth_limit.control("momentum fixed as the depth grows, against ε = 0.3", expected=0.0)

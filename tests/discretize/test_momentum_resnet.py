@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discretize import (
+    MOMENTUM_RESNET,
     MomentumResNet,
     ReversibleMomentumResNet,
     SemiImplicitEuler,
@@ -21,7 +22,6 @@ from discretize import (
     stored_bits,
 )
 from discretize.bit_store import Kept, as_ratio, divide, multiply, words_for
-from discretize.rows.damped import DAMPED_ROWS
 from flows import BadInput, MomentumResidualFlow, PhaseState, iterate
 from flows.problems import wavy
 
@@ -92,28 +92,46 @@ def test_a_gradient_field_is_heavy_ball_of_optax():
     np.testing.assert_allclose(found.position, y, rtol=1e-13)
 
 
-def test_of_a_gradient_it_is_the_damped_flow_with_explicit_friction():
-    row: Any = next(r for r in DAMPED_ROWS if "explicit" in r.name)
-    assert any("momentum residual network" in words for words in row.conventions)
-    hyper = {"learning_rate": 0.06, "momentum": 0.8, "friction": 1.0}
-    f, x, steps = wavy(), jnp.array([1.1, -0.7]), 4
+def test_the_row_is_the_network_whose_layers_descend():
+    """Four layers, four steps of the row's scheme and of its optimiser."""
+    row: Any = MOMENTUM_RESNET
+    hyper, steps = {"step": 0.3, "mass": 1.5}, 4
+    f, x = wavy(), jnp.array([1.1, -0.7])
 
     @jax.jit
-    def both(x):
+    def three(x):
         damped, h = row.dynamics(f, hyper), row.clock(hyper)
         flow = MomentumResidualFlow(lambda t, x: -f.gradient(x), damped.mass)
         net = as_momentum_resnet(flow, steps, steps * h)
-        y = row.scheme_start(damped, hyper, x)
+        y, z = row.scheme_start(damped, hyper, x), x
+        optimizer = row.optimizer(hyper)
+        state = optimizer.init(z)
         for _ in range(steps):
             y = row.scheme.step(damped, 0.0, y, h, None, None).y
-        return net(x), y, (h, damped.mass, net.momentum)
+            moves, state = optimizer.update(f.gradient(z), state)
+            z = z + moves
+        return net(x), y, z, net.momentum
 
-    found, wanted, numbers = both(x)
-    h = 0.06 / (1 - 0.8)
-    np.testing.assert_allclose(numbers, [h, h / (1 - 0.8), 0.8], rtol=1e-14)
+    found, wanted, other, momentum = three(x)
+    assert float(momentum) == pytest.approx(1 - 0.3 / 1.5, rel=1e-15)
     np.testing.assert_allclose(found.position, wanted.position, rtol=1e-14)
-    np.testing.assert_allclose(found.velocity / h, wanted.velocity, rtol=1e-13)
+    np.testing.assert_allclose(found.velocity / 0.3, wanted.velocity, rtol=1e-13)
+    np.testing.assert_allclose(found.position, other, rtol=1e-14)
     assert np.min(np.abs(np.asarray(wanted.position) - x)) > 0.01
+
+
+def test_the_rows_layers_are_shorter_than_its_mass_and_its_limit_is_sharp():
+    with pytest.raises(BadInput, match=r"h/ε = 1.5 > 1 .* negative momentum"):
+        MOMENTUM_RESNET(step=0.3, mass=0.2)
+    assert MOMENTUM_RESNET(step=0.3, mass=0.3)
+    limit = MOMENTUM_RESNET.limit
+    assert limit is not None
+    for h, mass in ((0.3, 1.5), (0.1, 0.2), (0.3, 0.3)):
+        for factor, stable in ((0.999, True), (1.001, False)):
+            curvature = factor * limit({"step": h, "mass": mass}) / h
+            eta, kept = h * h / mass, 1 - h / mass
+            roots = np.roots([1, -(1 + kept - eta * curvature), kept])
+            assert (np.max(np.abs(roots)) < 1) == stable
 
 
 @pytest.mark.slow
