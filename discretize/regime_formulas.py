@@ -229,16 +229,15 @@ def _step_rate(curvature, alpha, beta, m, h, upper, lower, imaginary):
     return growth * jnp.where(pair, -0.5, -1.0) / h
 
 
-def _factor(h, exponent):
-    return 1 + h * exponent
-
-
-def _turn(h, imaginary):
-    return h * imaginary
+def _as_shown(upper, lower, imaginary, h=None) -> tuple[Any, Any, Any]:
+    """Parts of the roots μ of a flow, or of those of a step, z = 1 + γμ."""
+    if h is None:
+        return upper, lower, imaginary
+    return 1 + h * upper, 1 + h * lower, h * imaginary
 
 
 def _every(one: Callable[..., Any], curvature, alpha, beta, m, h=None) -> list[Any]:
-    """Code, three parts of the roots, rate, nearest boundary and distance.
+    """Code, three parts of the roots μ, rate, nearest boundary and distance.
 
     Args:
         one: calls a function of arrays that has one result.
@@ -252,14 +251,13 @@ def _every(one: Callable[..., Any], curvature, alpha, beta, m, h=None) -> list[A
     upper, lower, imaginary = (one(f, *mode) for f in (_upper, _lower, _imaginary))
     if h is None:
         nearest = one(_flow_nearest, *mode)
-        parts = [one(_flow_code, *mode), upper, lower, imaginary, 0.0 - upper]
+        code, rate = one(_flow_code, *mode), 0.0 - upper
     else:
         nearest = one(_step_nearest, *mode, h)
         code = one(_step_code, *mode, h, lower)
         rate = one(_step_rate, *mode, h, upper, lower, imaginary)
-        z = [one(_factor, h, upper), one(_factor, h, lower), one(_turn, h, imaginary)]
-        parts = [code, *z, rate]
-    return [*parts, nearest, one(_distance, curvature, nearest)]
+    distance = one(_distance, curvature, nearest)
+    return [code, upper, lower, imaginary, rate, nearest, distance]
 
 
 def _here(function: Callable[..., Any], *arrays: Any) -> Any:
@@ -271,7 +269,8 @@ _alone = jax.jit(_here, static_argnums=0)
 
 @jax.jit
 def _together(*arrays: Any) -> list[Any]:
-    return _every(_here, *jnp.broadcast_arrays(*arrays))
+    code, upper, lower, imaginary, *rest = _every(_here, *jnp.broadcast_arrays(*arrays))
+    return [code, *_as_shown(upper, lower, imaginary, *arrays[4:]), *rest]
 
 
 def every(arrays: Sequence[Array]) -> list[Any]:
@@ -282,9 +281,9 @@ def every(arrays: Sequence[Array]) -> list[Any]:
     """
     if is_traced(arrays) or max(a.size for a in arrays) < MANY:
         code, upper, lower, imaginary, *rest = in_blocks(_together, arrays)
-    else:
-        code, upper, lower, imaginary, *rest = _every(_alone, *arrays)
-    return [code, _pairs(upper, lower, imaginary), *rest]
+        return [code, _pairs(upper, lower, imaginary), *rest]
+    code, upper, lower, imaginary, *rest = _every(_alone, *arrays)
+    return [code, _stacked(upper, lower, imaginary, *arrays[4:]), *rest]
 
 
 def in_blocks(function: Callable[..., Any], arrays: Sequence[Array]) -> list[Array]:
@@ -319,7 +318,8 @@ def _pairs(upper, lower, imaginary) -> Array:
 
 
 @jax.jit
-def _stacked(upper, lower, imaginary) -> Array:
+def _stacked(*parts: Any) -> Array:
+    upper, lower, imaginary = _as_shown(*parts)
     real = jnp.stack([upper, lower], axis=-1)
     return jax.lax.complex(real, jnp.stack([imaginary, -imaginary], axis=-1))
 
