@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -87,11 +88,11 @@ def regimes(
         BadInput: a parameter out of its range, a mode so large that α + βλ or γ²λ
             overflows, or shapes that do not broadcast.
     """
-    values = _parameters(friction, hessian_damping, mass, step)
-    curvature = _floats("curvature", curvature)
-    _require_broadcast(curvature, *values)
-    _require_finite_sums(curvature, *values)
-    return Regimes(*every((curvature, *values)))
+    parameters = _parameters(friction, hessian_damping, mass, step)
+    values, tops = zip(_floats("curvature", curvature), *parameters, strict=True)
+    _require_broadcast(*values)
+    _require_finite_sums(values, tops)
+    return Regimes(*every(values))
 
 
 def regime_boundaries(
@@ -108,7 +109,8 @@ def regime_boundaries(
     Raises:
         BadInput: as `regimes`.
     """
-    values = _parameters(friction, hessian_damping, mass, step)
+    parameters = _parameters(friction, hessian_damping, mass, step)
+    values = [value for value, _ in parameters]
     _require_broadcast(*values)
     return boundaries(values)
 
@@ -128,32 +130,37 @@ def critical_mass(curvature: Any, friction: Any, hessian_damping: Any) -> Array:
     Raises:
         BadInput: a number out of its range.
     """
-    stiffness = _floats("curvature", curvature, "> 0")
-    alpha, beta = (
+    found = (
+        _floats("curvature", curvature, "> 0"),
         _floats("friction", friction, ">= 0"),
         _floats("hessian_damping", hessian_damping, ">= 0"),
     )
-    _require_broadcast(stiffness, alpha, beta)
-    stiffness, alpha, beta = jnp.broadcast_arrays(stiffness, alpha, beta)
+    values = [value for value, _ in found]
+    _require_broadcast(*values)
+    stiffness, alpha, beta = jnp.broadcast_arrays(*values)
     friction = alpha + beta * stiffness
     return friction * (friction / (4 * stiffness))  # its square may overflow
 
 
-def _parameters(friction, hessian_damping, mass, step) -> tuple[Array, ...]:
-    values = (
+def _parameters(friction, hessian_damping, mass, step) -> tuple[Any, ...]:
+    """See `_floats`; the step alone may be missing."""
+    found = (
         _floats("friction", friction, ">= 0"),
         _floats("hessian_damping", hessian_damping, ">= 0"),
         _floats("mass", mass, "> 0"),
     )
-    return values if step is None else (*values, _floats("step", step, "> 0"))
+    return found if step is None else (*found, _floats("step", step, "> 0"))
 
 
-def _floats(name: str, value: Any, wanted: str = "") -> Array:
-    """The value as jax floats; refused where it is not finite, or out of its range."""
+def _floats(name: str, value: Any, wanted: str = "") -> tuple[Array, float]:
+    """The value as jax floats, and its largest size; NaN of traced and of no numbers.
+
+    Refused where it is not finite, or out of its range.
+    """
     if is_traced(value):
         if jnp.iscomplexobj(value):
             raise BadInput(f"{name} is an array of real numbers; got complex ones.")
-        return jnp.asarray(value, float)
+        return jnp.asarray(value, float), np.nan
     try:
         numbers = as_floats(name, value)
     except OverflowError:  # an integer beyond every float
@@ -166,21 +173,20 @@ def _floats(name: str, value: Any, wanted: str = "") -> Array:
             f"{name} holds finite real numbers{' ' if wanted else ''}{wanted}; got "
             f"{value!r:.60}."
         )
-    return jnp.asarray(value if isinstance(value, jax.Array) else numbers, float)
+    array = jnp.asarray(value if isinstance(value, jax.Array) else numbers, float)
+    return array, max(float(high), -float(low)) if numbers.size else np.nan
 
 
-def _require_finite_sums(*values: Array) -> None:
+def _require_finite_sums(values: Sequence[Array], tops: Sequence[float]) -> None:
     """Refuse modes whose α + βλ, or trace or determinant of a step, overflow."""
-    if is_traced(values) or not all(v.size for v in values):
+    if np.isnan(tops).any():
         return
     limit = float(jnp.finfo(values[0].dtype).max)
-    arrays = [np.asarray(v, float) for v in values]
     # the largest of all arguments together first: it needs no array
-    tops = [max(float(np.max(a)), -float(np.min(a))) for a in arrays]
-    if _terms(*tops) < limit:
-        return
-    with np.errstate(over="ignore"):
-        largest = np.max(_terms(*map(np.abs, arrays)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if _terms(*tops) < limit:
+            return
+        largest = np.max(_terms(*(np.abs(np.asarray(v, float)) for v in values)))
     if not largest < limit:
         raise BadInput(
             f"(α + βλ)(1 + 2γ) + γ²λ + 4m must stay below {limit:.3g}; the largest "
