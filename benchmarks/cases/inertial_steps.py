@@ -36,7 +36,7 @@ def trained(objective, params, optimizer, steps: int, batch: int):
 
 
 def rows(protocol: Protocol) -> list[Row]:
-    images = 20 if protocol.tiny else 1000
+    images = 40 if protocol.tiny else 1000
     objective, params = digits_mlp(rows=images)
     point = to_inertial_newton(RATE, MOMENTUM)
     found = []
