@@ -23,8 +23,8 @@ class Schedule(eqx.Module):
     """A positive function γ(t) of time t >= 0."""
 
     @abstractmethod
-    def __call__(self, t: Any) -> Float[Array, ""]:
-        """γ(t)."""
+    def __call__(self, t: Any) -> Any:
+        """γ(t), a number of jax (of NumPy where all numbers are)."""
 
     @abstractmethod
     def integral(self, t0: Any, t1: Any) -> Float[Array, ""]:
@@ -84,7 +84,7 @@ class PowerSchedule(Schedule):
         require_number("scale", self.scale, positive=True)
         require_number("power", self.power)
 
-    def __call__(self, t: Any) -> Float[Array, ""]:
+    def __call__(self, t: Any) -> Any:
         """γ₀ (1 + t/τ)^p."""
         return self.initial * (1 + t / self.scale) ** self.power
 

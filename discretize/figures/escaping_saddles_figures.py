@@ -94,7 +94,7 @@ def _power(x: float) -> str:
 
 def _distances(ax, friction, damping) -> dict[str, np.ndarray]:
     """|x_k| against the step, with the predicted growth; what is drawn."""
-    up, down = np.real(regimes(-8.0, friction, damping).eigenvalues)
+    up, down = np.real(np.asarray(regimes(-8.0, friction, damping).eigenvalues))
     steps, shown = np.arange(401), {}
     for x0, colour in ((1e-3, "orange"), (1e-6, "sky"), (1e-12, "blue")):
         path = np.abs(_inna(friction, damping, [x0, 0.0], 400)[:, 0])
