@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.errors import BadInput
 from flows.symbolic import equal_symbolically
 from proofs_check import decide
 from proofs_check.evidence import Evidence
@@ -33,6 +34,11 @@ def vanishing(expressions: Any, name: str, **about: Any) -> Evidence:
         expressions: one, or a list or array of them.
         name: what they are, for the record.
         **about: see `decide.identity`.
+
+    Raises:
+        BadInput: no expression at all, of which everything would be true.
     """
     found = np.ravel(np.asarray(expressions, dtype=object))
+    if not found.size:
+        raise BadInput(f"{name}: there is no expression to look at.")
     return identical(found, np.zeros(found.shape, int).astype(object), name, **about)

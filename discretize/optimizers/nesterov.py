@@ -155,11 +155,11 @@ def nag_sc(learning_rate: Any, strong_convexity: Any) -> optax.GradientTransform
 
 
 def nag_sc_momentum(learning_rate: Any, strong_convexity: Any) -> Any:
-    """NAG-SC's coefficient (1 - √(μs))/(1 + √(μs)).
+    """NAG-SC's coefficient (1 - √(μs))/(1 + √(μs)), without unit; see `nag_sc`.
 
     Args:
-        learning_rate: s > 0 (1/curvature).
-        strong_convexity: μ > 0 (curvature); arrays and traced numbers too.
+        learning_rate: s > 0 (1/curvature), a number or an array, traced too.
+        strong_convexity: μ > 0 (curvature), likewise; nothing is looked at.
     """
     root = jnp.sqrt(strong_convexity * learning_rate)
     return (1 - root) / (1 + root)

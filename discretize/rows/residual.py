@@ -35,6 +35,7 @@ MOMENTUM_RESNET = Correspondence(
         "a velocity of the network is h times one of the flow; 0 at the start",
         "is optax.sgd(h²/ε, momentum=γ)",
     ),
+    # ηλ < 2(1 + γ) of heavy ball with η = h²/ε and γ = 1 - h/ε, as a bound of hλ
     limit=lambda hyper: 4.0 * hyper["mass"] / hyper["step"] - 2.0,
     source="Sander, Ablin, Blondel and Peyré, arXiv 2102.07870; with a step, derived",
 )
